@@ -1,0 +1,80 @@
+"""The kinds of values that a setting can have, spelled as imgproxy spells them in ``IMGPROXY_*`` variables.
+
+Each room defines one ``*Settings`` class beside its consumer; ``settings.py`` is their sum and the only
+reader of the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+_TRUE = {"1", "t", "T", "TRUE", "true", "True"}
+_FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_BYTES = {
+    "": 1,
+    "b": 1,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+}
+
+
+def _go_bool(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise ValueError("expected true or false (1, t, true, 0, f, false)")
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", value.strip())
+    if match is None:
+        raise ValueError('expected seconds or a duration such as "500ms", "10s" or "2m"')
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", value.strip())
+    if match is None or match[2].lower() not in _BYTES:
+        raise ValueError('expected bytes or a size such as "512KiB" or "64MiB"')
+    return int(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def _words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+GoBool = Annotated[bool, BeforeValidator(_go_bool)]
+"""true or false, in the words of Go's strconv.ParseBool."""
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+"""A number of seconds, or a duration with its unit ("500ms")."""
+ByteSize = Annotated[int, BeforeValidator(_bytes)]
+"""A number of bytes, or a size with its unit ("64MiB")."""
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+"""A comma-separated list."""
+
+
+class RoomSettings(BaseModel):
+    """The settings of one room. Field ``max_redirects`` is the variable ``IMGPROXY_MAX_REDIRECTS``.
+
+    A field's ``description`` is its documentation; ``json_schema_extra`` may hold ``imgproxy`` (imgproxy's
+    own default) and ``why`` (the reason where ours differs).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,251 @@
+"""The records that travel between the rooms: frozen, comparable, picklable, without behaviour of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from imgproxy.formats import Format, FormatRule
+    from imgproxy.options import Options
+    from imgproxy.options.base import Setting
+
+PIPELINE_VERSION = 1
+"""Raised by one whenever equal plans would give other pixels than before; part of every key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on the monotonic clock, in seconds. Passed down whole; never re-budgeted."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self.at - time.monotonic())
+
+    def sooner(self, seconds: float) -> Deadline:
+        """The deadline itself, or one in ``seconds`` if that comes first."""
+        return Deadline(min(self.at, time.monotonic() + seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRef:
+    """Where the source is: an absolute URL with a scheme that an origin serves."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """What a URL says, before presets, defaults and limits are laid over it."""
+
+    source: SourceRef
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What the request headers say that may shape the image: a few classes, never raw header text."""
+
+    formats: frozenset[str] = frozenset()
+    """Modern formats that Accept names with q > 0: "avif", "webp", "jxl"."""
+    dpr: float | None = None
+    width: int | None = None
+    """Layout width in device pixels (Sec-CH-Width)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a source may cost and a result may be. 0 means no limit."""
+
+    source_bytes: int = 0
+    source_pixels: int = 50_000_000
+    frames: int = 1
+    frame_pixels: int = 0
+    result_side: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How each encoder is driven: resolved quality by format name, and the effort settings."""
+
+    quality: tuple[tuple[str, int], ...] = ()
+    jpeg_progressive: bool = False
+    png_interlaced: bool = False
+    png_quantize: bool = False
+    png_colors: int = 256
+    webp_effort: int = 2
+    webp_preset: str = "default"
+    avif_speed: int = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the answer is handed over; changes no pixel and is in no key."""
+
+    filename: str = ""
+    attachment: bool = False
+    expires: int = 0
+    """Unix seconds; 0 for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request with presets, defaults and limits resolved: canonical, so that equal plans are equal images."""
+
+    source: SourceRef
+    options: Options
+    formats: FormatRule
+    encoding: Encoding = Encoding()
+    limits: Limits = Limits()
+    watermark_opacity: float = 1.0
+    linear_light: bool = False
+    delivery: Delivery = field(default=Delivery(), compare=False)
+
+    @property
+    def path(self) -> str:
+        """The options in canonical spelling and order, e.g. ``rs:fill:300:200/g:no``."""
+        return str(self.options)
+
+    @property
+    def key(self) -> str:
+        """A digest of everything that shapes the image, and of nothing else."""
+        # Each part is a repr on its own line: no part can hold a raw newline, so no two plans share a text.
+        parts = (
+            PIPELINE_VERSION,
+            self.source.url,
+            self.path,
+            self.formats,
+            self.encoding,
+            self.limits,
+            self.watermark_opacity,
+            self.linear_light,
+        )
+        return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What the origin said for conditional requests, verbatim."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caching:
+    """What the origin said about keeping its answer, verbatim."""
+
+    cache_control: str | None = None
+    expires: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A fetched source: an open descriptor (positioned anywhere), its length, and what the origin said of it.
+
+    Whoever holds it closes it.
+    """
+
+    fd: int
+    size: int
+    url: str
+    media_type: str | None = None
+    validators: Validators = Validators()
+    caching: Caching = Caching()
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work for a render process: a plan, its source and, where the plan has one, the watermark."""
+
+    plan: Plan
+    source: Source
+    watermark: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """An encoded image."""
+
+    body: bytes
+    format: Format
+    width: int
+    height: int
+    """Of one frame, in pixels."""
+    source_width: int
+    source_height: int
+    """Of the source as stored, one frame, before orientation."""
+    frames: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A rendition and what it cost in the render process."""
+
+    rendition: Rendition
+    load_s: float = 0.0
+    encode_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+    """Peak resident memory of the render process so far."""
+    vips_bytes: int = 0
+    vips_peak_bytes: int = 0
+    vips_allocations: int = 0
+    """libvips' own bookkeeping after the render."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The request headers that ask about a copy the client already has; ``range`` matters to ``raw`` only."""
+
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+    range: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An image, with what its headers are made of."""
+
+    rendition: Rendition
+    plan: Plan
+    source_bytes: int
+    validators: Validators = Validators()
+    """Our own: they identify this rendition, not the source."""
+    caching: Caching = Caching()
+    fallback_for: int = 0
+    """The status of the error that the fallback image stands in for; 0 for the image that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The client's copy is still good: 304."""
+
+    plan: Plan
+    validators: Validators
+    caching: Caching = Caching()
+
+
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """The origin's own answer, streamed through untouched (option ``raw``). Whoever holds it reads or closes it."""
+
+    plan: Plan
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: AsyncGenerator[bytes, None]
