@@ -1,0 +1,1 @@
+"""What a URL says: one file for each grammar. A dialect translates, it never decides."""

@@ -1,0 +1,137 @@
+"""Presets: named lists of options, in imgproxy's line format ``name=option:argument/option:argument`` (spec §1.5)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from imgproxy.environment import RoomSettings
+from imgproxy.errors import BadOption, UnknownPreset
+from imgproxy.options import Preset, read_segment
+from imgproxy.options.base import Setting
+
+_log = logging.getLogger("imgproxy.presets")
+
+DEFAULT = "default"
+"""The preset that is applied to every request."""
+
+
+def _path(value: object) -> object:
+    return Path(value) if value and isinstance(value, str) else value or None
+
+
+class PresetSettings(RoomSettings):
+    """Where presets come from."""
+
+    presets: str = Field(
+        default="", description="Presets: `name=option:argument/option:argument`, separated by commas."
+    )
+    presets_separator: str = Field(
+        default=",", min_length=1, description="What separates the presets of IMGPROXY_PRESETS."
+    )
+    presets_path: Annotated[Path | None, BeforeValidator(_path)] = Field(
+        default=None, description="File with a preset on each line; `#` begins a comment."
+    )
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The definitions, each with where it stands: file presets come after, and override, those of the variable."""
+        found = [
+            (f"IMGPROXY_PRESETS, preset {n}", line) for n, line in _numbered(self.presets.split(self.presets_separator))
+        ]
+        if self.presets_path:
+            text = self.presets_path.read_text(encoding="utf-8")
+            found += [
+                (f"{self.presets_path.name}, line {n}", line)
+                for n, line in _numbered(text.splitlines())
+                if not line.startswith("#")
+            ]
+        return found
+
+
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    return ((n, line.strip()) for n, line in enumerate(lines, 1) if line.strip())
+
+
+class BadPresets(ValueError):
+    """Presets that cannot be used; the message has a line for each mistake."""
+
+
+class Presets:
+    """A checked, immutable set of presets."""
+
+    def __init__(self, presets: Mapping[str, tuple[Setting, ...]] | None = None) -> None:
+        self._presets = dict(presets or {})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._presets))
+
+    @classmethod
+    def parse(cls, lines: Iterable[tuple[str, str]], separator: str = ":") -> Presets:
+        """The presets of ``(place, definition)`` pairs. Raises ``BadPresets`` with every mistake at once."""
+        presets: dict[str, tuple[Setting, ...]] = {}
+        mistakes: list[str] = []
+        places: dict[str, str] = {}
+        for place, line in lines:
+            try:
+                name, settings = _read(line, separator)
+                presets[name], places[name] = settings, place
+            except BadOption as error:
+                mistakes.append(f"{place}: {error}")
+        for name, settings in presets.items():
+            wanted = {
+                each for setting in settings if setting.option is Preset for each in dict(setting.values)["names"]
+            }
+            mistakes += [
+                f"{places[name]}: preset {name!r} uses {each!r}, which is not defined"
+                for each in sorted(wanted - presets.keys())
+            ]
+        if mistakes:
+            raise BadPresets("\n".join(mistakes))
+        return cls(presets)
+
+    def default(self) -> Iterator[Setting]:
+        """The settings of the preset that applies to every request, if there is one."""
+        return self._named(DEFAULT, ()) if DEFAULT in self._presets else iter(())
+
+    def expand(self, settings: Iterable[Setting]) -> Iterator[Setting]:
+        """The settings with each preset replaced by what it stands for. Raises ``UnknownPreset``."""
+        return self._expand(settings, ())
+
+    def _expand(self, settings: Iterable[Setting], chain: tuple[str, ...]) -> Iterator[Setting]:
+        for setting in settings:
+            if setting.option is not Preset:
+                yield setting
+                continue
+            for name in dict(setting.values)["names"]:
+                yield from self._named(name, chain)
+
+    def _named(self, name: str, chain: tuple[str, ...]) -> Iterator[Setting]:
+        if name not in self._presets:
+            raise UnknownPreset(f"no preset is named {name!r}")
+        if name in chain:
+            _log.warning("preset %r uses itself, by way of %s: skipped", name, " > ".join(chain))
+            return
+        yield from self._expand(self._presets[name], (*chain, name))
+
+
+def _read(line: str, separator: str) -> tuple[str, tuple[Setting, ...]]:
+    """One definition. Raises ``BadOption``."""
+    name, equals, value = (part.strip() for part in line.partition("="))
+    if not equals or not name or not value or "=" in value:
+        raise BadOption(f'expected "name=option:argument/…", got {line!r}')
+    settings: list[Setting] = []
+    # Options are read from URLs, where a character is a byte.
+    for segment in value.encode().decode("latin-1").split("/"):
+        option, *arguments = segment.split(separator)
+        if not arguments:
+            raise BadOption(f"preset {name!r}: option {option!r} has no arguments")
+        try:
+            settings += read_segment(option, arguments)
+        except BadOption as error:
+            raise BadOption(f"preset {name!r}: {error}") from None
+    return name, tuple(settings)
