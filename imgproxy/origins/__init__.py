@@ -1,0 +1,1 @@
+"""Where sources come from: ``fetch.Origins`` is the one way in."""

@@ -1,0 +1,83 @@
+"""The border between httpx' words for a failed fetch and ours."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+import httpx
+
+from imgproxy.errors import (
+    AddressForbidden,
+    InvalidUrl,
+    RenderTimeout,
+    SourceError,
+    SourceForbidden,
+    SourceIncomplete,
+    SourceTimeout,
+    SourceUnreachable,
+    TooManyRedirects,
+)
+from imgproxy.origins.guard import AddressRefused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+    from imgproxy.errors import ImageError
+    from imgproxy.model import Deadline
+
+# The nearest ancestor counts; a test asks that each class of httpx is decided here on purpose.
+_OURS: dict[type[BaseException], type[SourceError | InvalidUrl | SourceForbidden]] = {
+    httpx.InvalidURL: InvalidUrl,
+    httpx.UnsupportedProtocol: SourceForbidden,
+    httpx.TimeoutException: SourceTimeout,
+    httpx.ReadError: SourceIncomplete,  # our transports raise it for bodies only
+    httpx.TooManyRedirects: TooManyRedirects,
+    httpx.NetworkError: SourceUnreachable,
+    httpx.ProtocolError: SourceUnreachable,
+    httpx.ProxyError: SourceUnreachable,
+    httpx.DecodingError: SourceUnreachable,
+    httpx.HTTPStatusError: SourceUnreachable,
+    httpx.HTTPError: SourceUnreachable,
+    aiohttp.ClientError: SourceUnreachable,
+    UnicodeError: InvalidUrl,  # idna
+}
+
+
+def translated(error: BaseException) -> ImageError:
+    """Our exception for one of httpx', aiohttp's or idna's."""
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, AddressRefused):
+            return AddressForbidden(f"the origin's address is {cause.kind}, which is not allowed")
+        cause = cause.__cause__ or cause.__context__
+    ours = next(_OURS[type_] for type_ in type(error).__mro__ if type_ in _OURS)
+    # Only our transports' texts are known to hold no URL.
+    return ours(str(error) if isinstance(error, httpx.TransportError) else type(error).__name__)
+
+
+@contextmanager
+def our_errors() -> Generator[None]:
+    """Foreign exceptions become ours on the way out."""
+    try:
+        yield
+    except tuple(_OURS) as error:
+        raise translated(error) from error
+
+
+@asynccontextmanager
+async def time_limit(deadline: Deadline, seconds: float) -> AsyncGenerator[None]:
+    """Ends what is inside with SourceTimeout, or with RenderTimeout if the request's deadline did."""
+    end = deadline.sooner(seconds)
+    limit = asyncio.timeout(end.remaining)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        if end == deadline:
+            raise RenderTimeout("the time was up while the source was fetched") from None
+        raise SourceTimeout(f"the origin took longer than {seconds:g} s") from None

@@ -1,0 +1,102 @@
+"""The landing of an answer's body in a memfd: whole, unpacked, and within its limit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import zlib
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import httpx
+
+from imgproxy.errors import SourceIncomplete, SourceRefused, SourceTooLarge, SourceUnreachable
+from imgproxy.model import Caching, Source, Validators
+from imgproxy.origins.encoding import inflater
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+async def land(response: httpx.Response, url: str, max_bytes: int) -> Source:
+    """The source that the response carries, named ``url``. ``max_bytes`` of 0 is no limit.
+
+    The caller closes the response in any case.
+    """
+    length = _whole_length(response)
+    if max_bytes and length is not None and length > max_bytes:
+        raise SourceTooLarge(f"the origin announces {length} bytes, {max_bytes} are allowed")
+    with ExitStack() as on_failure:
+        fd = os.memfd_create("source", os.MFD_CLOEXEC)
+        on_failure.callback(os.close, fd)
+        size = await _receive(response, fd, max_bytes, length)
+        on_failure.pop_all()
+    headers = response.headers
+    return Source(
+        fd,
+        size,
+        url,
+        headers.get("content-type", "").partition(";")[0].strip().lower() or None,
+        Validators(headers.get("etag"), headers.get("last-modified")),
+        Caching(headers.get("cache-control"), headers.get("expires")),
+    )
+
+
+async def _receive(response: httpx.Response, fd: int, max_bytes: int, length: int | None) -> int:
+    """The size of the body, written to ``fd`` unpacked.
+
+    Both what arrives and what is written obey ``max_bytes``.
+    """
+    try:
+        unpack = inflater(response.headers.get("content-encoding", ""))
+    except LookupError as coding:
+        raise SourceUnreachable(f"the origin sent an unknown encoding, {coding}") from None
+    received = written = 0
+    async for chunk in chunks(response):
+        received += len(chunk)
+        _cap(received, max_bytes)
+        if unpack is None:
+            _write(fd, chunk)
+            continue
+        try:
+            for piece in unpack.feed(chunk):
+                written += len(piece)
+                _cap(written, max_bytes)
+                _write(fd, piece)
+                await asyncio.sleep(0)  # one chunk can hold 250 MB: let others, and the time limit, have a turn
+        except zlib.error as error:
+            raise SourceUnreachable("the body is not in the encoding that it claims") from error
+    if (length is not None and received < length) or (unpack and not unpack.finished):
+        raise SourceIncomplete(f"the body ends after {received} bytes")
+    return written if unpack else received
+
+
+def chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body as it arrives."""
+    # Not aiter_raw: an async generator left in the middle is closed by the collector, some time.
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101  both transports'
+    return aiter(response.stream)
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _cap(size: int, max_bytes: int) -> None:
+    if max_bytes and size > max_bytes:
+        raise SourceTooLarge(f"the source has more than the allowed {max_bytes} bytes")
+
+
+def _whole_length(response: httpx.Response) -> int | None:
+    """The announced length of an answer that holds the whole source; SourceError if it does not."""
+    if response.status_code == 206:
+        found = re.fullmatch(r"bytes 0-(\d+)/(\d+)", response.headers.get("content-range", ""))
+        if not found or int(found[1]) + 1 != int(found[2]):
+            raise SourceUnreachable("the origin sent a part of the source only")
+    elif response.status_code != 200:
+        raise SourceRefused(response.status_code)
+    text = response.headers.get("content-length", "")
+    return int(text) if text.isdecimal() else None

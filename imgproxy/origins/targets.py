@@ -1,0 +1,80 @@
+"""Source URLs as what will be asked: parsed once, by one parser, and passed on as an object.
+
+Two parsers that disagree are a hole (CVE-2023-38633), so that no other module here reads a URL's
+text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote_to_bytes
+
+import httpx
+
+from imgproxy.errors import InvalidUrl, SourceForbidden, SourceUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# After IDNA. Names such as "foo_bar" are not host names, but resolve in many an internal network.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_LOCAL = re.compile(r"local:", re.IGNORECASE)
+
+
+def parse(text: str, query_separator: str = "?") -> httpx.URL:
+    """The URL of a source.
+
+    Keys of ``local://`` are literal: what looks like an escape or a fragment is part of the name. From the
+    first ``query_separator`` on they are cut, as in imgproxy; an empty one cuts nothing.
+    """
+    if local := _LOCAL.match(text):
+        name = text[local.end() :]
+        return _local(name.partition(query_separator)[0] if query_separator else name)
+    return _checked(_parsed(httpx.URL, text))
+
+
+def follow(url: httpx.URL, location: str) -> httpx.URL:
+    """Where a redirect from ``url`` leads."""
+    try:
+        target = _checked(_parsed(url.join, location))
+    except InvalidUrl as error:
+        raise SourceUnreachable("the origin redirects to a URL that cannot be read") from error
+    if target.scheme not in ("http", "https"):
+        raise SourceForbidden(f"the origin redirects to {target.scheme}://")
+    return target
+
+
+def key(url: httpx.URL) -> bytes:
+    """The name of a ``local://`` URL, without the slash before it."""
+    return unquote_to_bytes(url.raw_path).lstrip(b"/")
+
+
+def _local(rest: str) -> httpx.URL:
+    if not rest.startswith("///"):
+        raise SourceForbidden("local URLs have no host: local:///path")
+    name = rest[2:]
+    if "\0" in name or ".." in name.split("/"):
+        raise SourceForbidden("the path of a local URL holds `..` or NUL")
+    # Names that are not UTF-8 arrive as surrogates.
+    return _parsed(httpx.URL, "local://" + quote(name, errors="surrogateescape"))
+
+
+def _parsed(read: Callable[[str], httpx.URL], text: str) -> httpx.URL:
+    try:
+        return read(text)
+    except (httpx.InvalidURL, ValueError) as error:  # idna's errors are ValueErrors
+        # The exception quotes the URL, which may hold credentials.
+        raise InvalidUrl("the source URL cannot be read") from error
+
+
+def _checked(url: httpx.URL) -> httpx.URL:
+    if not url.scheme:
+        raise InvalidUrl("the source URL has no scheme")
+    if url.scheme not in ("http", "https"):
+        return url  # no host of ours to judge
+    if not _HOST.fullmatch(url.raw_host.decode("ascii")):
+        raise InvalidUrl("the source URL has no host name that could exist")
+    if url.port is not None and not 0 < url.port < 65536:
+        raise InvalidUrl("the source URL has a port outside 1 to 65535")
+    return url
