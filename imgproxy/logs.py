@@ -1,0 +1,148 @@
+"""How the server writes its log: one event, one line, in JSON, logfmt, or a form for people.
+
+An event is a message and, where there is more to say, fields:
+``log.info("request", extra={"fields": {...}})``. What comes from outside cannot forge a line or
+drive a terminal: every character that is not printable is written as an escape.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TextIO, cast
+
+from pydantic import Field
+
+from imgproxy.environment import RoomSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_COLOURS = {
+    logging.DEBUG: "\x1b[2m",
+    logging.WARNING: "\x1b[33m",
+    logging.ERROR: "\x1b[31m",
+    logging.CRITICAL: "\x1b[31;1m",
+}
+# json.dumps() with an argument of its own makes a new encoder for every line.
+_encode = json.JSONEncoder(default=str).encode
+_PLAIN = "\x1b[0m"
+
+
+class LogSettings(RoomSettings):
+    """How much is logged, and in which form."""
+
+    log_format: Literal["pretty", "structured", "json"] = Field(
+        default="pretty", description="pretty (for people), structured (logfmt) or json."
+    )
+    log_level: Literal["debug", "info", "warn", "warning", "error"] = Field(
+        default="info", description="The least important level that is still written."
+    )
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Send every logger to ``stream`` (standard error, so that ``imgproxy sign`` can be piped)."""
+    target = stream or sys.stderr
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(_formatter(settings.log_format, colours=target.isatty()))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(_LEVELS[settings.log_level])
+    logging.captureWarnings(capture=True)
+    # Their "info" is about connections and requests, which have their own line; and uvicorn formats
+    # a trace message per connection unless its logger has a level of its own.
+    for chatty in ("uvicorn.error", "httpx", "httpcore", "aiohttp"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _formatter(log_format: str, *, colours: bool) -> logging.Formatter:
+    if log_format == "json":
+        return JsonLines()
+    if log_format == "structured":
+        return Logfmt()
+    return Pretty(colours=colours)
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object per line: ``ts, level, logger, message``, then the fields of the event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Its ASCII form also escapes C1 controls, bidi marks and U+2028, which JSON itself lets pass.
+        text = _encode(dict(_event(self, record)))
+        return text.replace("\x7f", "\\u007f")
+
+
+class Logfmt(logging.Formatter):
+    """``key=value`` pairs, quoted where they have to be."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return " ".join(f"{key}={_quoted(value)}" for key, value in _event(self, record))
+
+
+class Pretty(logging.Formatter):
+    """A line for people, coloured by level; a traceback is indented, so that it poses as no event."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
+        level = f"{record.levelname:<7}"
+        if self._colours and (colour := _COLOURS.get(record.levelno)):
+            level = f"{colour}{level}{_PLAIN}"
+        line = f"{moment} {level} {printable(record.getMessage())}"
+        for key, value in _fields(record).items():
+            if value not in (None, "", {}):
+                line += f" {key}={_quoted(value)}"
+        for row in _traceback(self, record).splitlines():
+            line += f"\n    {printable(row)}"
+        return line
+
+
+def printable(text: str) -> str:
+    r"""``text`` with control, bidi, surrogate and line-breaking characters as ``\x..`` escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _event(formatter: logging.Formatter, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    yield "ts", moment.replace("+00:00", "Z")
+    yield "level", record.levelname.lower()
+    yield "logger", record.name
+    yield "message", record.getMessage()
+    yield from _fields(record).items()
+    if traceback := _traceback(formatter, record):
+        yield "traceback", traceback
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    fields = getattr(record, "fields", None)
+    return cast("Mapping[str, object]", fields) if isinstance(fields, Mapping) else {}
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    return formatter.formatException(record.exc_info) if record.exc_info else ""
+
+
+def _quoted(value: object) -> str:
+    """A logfmt value: bare if it is one plain word, else in double quotes."""
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[object, object]", value).items()
+        value = ",".join(f"{key}:{item}" for key, item in pairs)
+    text = printable(str(value))
+    if text and not any(char in text for char in ' ="\\'):
+        return text
+    return '"' + text.replace('"', '\\"') + '"'

@@ -1,0 +1,190 @@
+"""What the server counts: imgproxy's own metric names, so that its dashboards work, and a few more.
+
+Every label comes from a closed set: no URL, host, user or size ever becomes a label. The set is
+small enough (about 150 series) to be scraped whole.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, cast
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from pydantic import Field
+
+from imgproxy import __version__
+from imgproxy.environment import RoomSettings
+from imgproxy.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+
+    from prometheus_client.metrics_core import Metric
+
+# imgproxy's set (metrics/errors.go).
+ERROR_TYPES = (
+    "timeout",
+    "image_data_size",
+    "path_parsing",
+    "security",
+    "queue",
+    "download",
+    "processing",
+    "IO",
+    "streaming",
+)
+SPANS = ("queue", "downloading", "processing", "load", "encode", "streaming")
+"""The stages of ``Journey.stages`` that are measured; others are not exported."""
+
+# The boundaries that OpenTelemetry advises for request durations, and 1 ms for small images' spans.
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+
+
+class MetricsSettings(RoomSettings):
+    """Where the metrics are served, and what their names begin with."""
+
+    prometheus_bind: str = Field(
+        default="", description="Address of the metrics' own listener, such as :8081. Empty: none."
+    )
+    prometheus_namespace: str = Field(
+        default="",
+        pattern=r"^([a-zA-Z_:][a-zA-Z0-9_:]*)?$",
+        description="Prefix of every metric name, joined with an underscore.",
+    )
+
+
+class Memory(Protocol):
+    """What the render processes hold, summed."""
+
+    @property
+    def resident_bytes(self) -> int: ...
+    @property
+    def vips_bytes(self) -> int: ...
+    @property
+    def vips_peak_bytes(self) -> int: ...
+    @property
+    def vips_allocations(self) -> int: ...
+
+
+class Workers(Protocol):
+    """The render processes, as far as they are counted."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def busy(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def restarts(self) -> Mapping[str, int]: ...
+    @property
+    def memory(self) -> Memory: ...
+
+
+class Metrics:
+    """All metrics of one server, in a registry of their own."""
+
+    def __init__(self, settings: MetricsSettings | None = None) -> None:
+        self._namespace = (settings or MetricsSettings()).prometheus_namespace
+        self.registry = CollectorRegistry()
+        # A `_created` series beside each counter doubles the scrape and is read by nobody.
+        prometheus_client.disable_created_metrics()
+        self._requests = self._counter("requests_total", "Image requests answered.")
+        self._statuses = self._counter("status_codes_total", "Answers by HTTP status.", "status")
+        self._errors = self._counter("errors_total", "Errors by type.", "type")
+        self._seconds = self._histogram("request_duration_seconds", "Time to answer a request.")
+        self._spans = self._histogram("request_span_duration_seconds", "Time spent in one stage of a request.", "span")
+        self._source_bytes = self._counter("source_bytes_total", "Bytes of sources fetched.")
+        self._result_bytes = self._counter("result_bytes_total", "Bytes of bodies sent.", "format")
+        self._in_progress = self._gauge("requests_in_progress", "Requests being answered now.")
+        self._gauge("build_info", "Always 1; the version is a label.", "version").labels(__version__).set(1)
+        # Series that exist from the start make the first error visible to rate().
+        for kind in ERROR_TYPES:
+            self._errors.labels(kind)
+        # Their names (process_resident_memory_bytes, ...) are every client's: no prefix.
+        prometheus_client.ProcessCollector(registry=self.registry)
+        prometheus_client.PlatformCollector(registry=self.registry)
+
+    def watch(self, workers: Workers) -> None:
+        """Export the state of the render processes; it is read at each scrape."""
+        self.registry.register(_WorkersCollector(workers, self._namespace))
+
+    @contextmanager
+    def request(self) -> Generator[None]:
+        """Count a request as in progress while inside."""
+        self._in_progress.inc()
+        try:
+            yield
+        finally:
+            self._in_progress.dec()
+
+    def answered(self, status: int, seconds: float, stages: Mapping[str, float]) -> None:
+        """Count an answered request; ``stages`` in seconds."""
+        self._requests.inc()
+        self._statuses.labels(str(status)).inc()
+        self._seconds.observe(seconds)
+        for span, spent in stages.items():
+            if span in SPANS:
+                self._spans.labels(span).observe(spent)
+
+    def moved(self, source_bytes: int, body_bytes: int, result: str) -> None:
+        """Count the bytes fetched and the bytes sent; ``result`` is a format's name or "raw"."""
+        if source_bytes:
+            self._source_bytes.inc(source_bytes)
+        if body_bytes:
+            self._result_bytes.labels(result).inc(body_bytes)
+
+    def failed(self, kind: str) -> None:
+        """Count an error by its type."""
+        self._errors.labels(kind if kind in ERROR_TYPES else InternalError.kind).inc()
+
+    def asgi(self) -> Callable[..., Awaitable[None]]:
+        """The application that answers a scrape, on every path."""
+        make = cast("Callable[..., Callable[..., Awaitable[None]]]", prometheus_client.make_asgi_app)
+        return make(self.registry)
+
+    def text(self) -> str:
+        """What a scrape would say now."""
+        return prometheus_client.generate_latest(self.registry).decode()
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(name, about, labels, namespace=self._namespace, registry=self.registry)
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(name, about, labels, namespace=self._namespace, registry=self.registry)
+
+    def _histogram(self, name: str, about: str, *labels: str) -> Histogram:
+        return Histogram(name, about, labels, namespace=self._namespace, registry=self.registry, buckets=_SECONDS)
+
+
+class _WorkersCollector(Collector):
+    """The render processes' state at the moment of the scrape."""
+
+    def __init__(self, workers: Workers, namespace: str) -> None:
+        self._workers = workers
+        self._prefix = f"{namespace}_" if namespace else ""
+
+    def collect(self) -> Iterable[Metric]:
+        workers, memory = self._workers, self._workers.memory
+        for name, about, value in (
+            ("images_in_progress", "Images being rendered now.", workers.busy),
+            ("workers", "Render processes.", workers.size),
+            ("workers_utilization", "Busy render processes, in percent.", 100 * workers.busy / max(1, workers.size)),
+            ("workers_waiting", "Requests that wait for a render process.", workers.waiting),
+            ("workers_resident_bytes", "Resident memory of all render processes.", memory.resident_bytes),
+            ("vips_memory_bytes", "Memory that libvips holds in all render processes.", memory.vips_bytes),
+            ("vips_max_memory_bytes", "Peaks of libvips' memory, summed.", memory.vips_peak_bytes),
+            ("vips_allocs", "Live libvips allocations in all render processes.", memory.vips_allocations),
+        ):
+            yield GaugeMetricFamily(self._prefix + name, about, value=value)
+        restarts = CounterMetricFamily(
+            self._prefix + "render_worker_restarts",
+            "Render processes replaced, by reason.",
+            labels=["reason"],
+        )
+        for reason, count in workers.restarts.items():
+            restarts.add_metric([reason], count)
+        yield restarts

@@ -1,0 +1,1 @@
+"""The HTTP surface: requests in, headers and bodies out."""

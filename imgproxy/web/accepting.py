@@ -1,0 +1,42 @@
+"""What an Accept header asks for, as far as errors care (RFC 9110 §12.5.1)."""
+
+from __future__ import annotations
+
+
+def accepted(accept: str) -> dict[str, float]:
+    """Media ranges with their weights; a range without a readable weight counts as 1."""
+    ranges: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name:
+            ranges[name] = _weight(parameters)
+    return ranges
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 1.0
+    return 1.0
+
+
+def wants_problem(ranges: dict[str, float]) -> bool:
+    """JSON is named, and liked at least as much as anything for people that is named."""
+    json = max(ranges.get("application/problem+json", 0), ranges.get("application/json", 0))
+    return json > 0 and json >= max(ranges.get("text/html", 0), ranges.get("text/plain", 0))
+
+
+def wants_page(ranges: dict[str, float]) -> bool:
+    return ranges.get("text/html", 0) > 0
+
+
+def wants_image(ranges: dict[str, float]) -> bool:
+    """Only images are named, as by ``<img>``: ``image/avif,image/webp,*/*;q=0.8``."""
+    named = [name for name, weight in ranges.items() if weight > 0 and name != "*/*"]
+    # Safari's <img> also names "video/*".
+    return any(name.startswith("image/") for name in named) and all(
+        name.startswith(("image/", "video/")) for name in named
+    )

@@ -1,0 +1,222 @@
+"""The image endpoint: a request in, one call of the service, an answer out, one line in the log.
+
+A plain ASGI callable. While the service works, the connection is watched: a client that goes away
+takes its work with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from imgproxy.errors import (
+    BadSecret,
+    Draining,
+    ImageError,
+    InternalError,
+    InvalidUrl,
+    MethodNotAllowed,
+    QueueFull,
+    RenderTimeout,
+)
+from imgproxy.model import Deadline, RawReply, Reply
+from imgproxy.web.exchange import Exchange
+from imgproxy.web.explain import reason
+from imgproxy.web.responses import Responses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+    from imgproxy.metrics import Metrics
+    from imgproxy.model import Client, Conditions, Unchanged
+    from imgproxy.service import Journey
+    from imgproxy.web.responses import Answer, WebSettings
+
+_log = logging.getLogger("imgproxy.request")
+
+MAX_TARGET_BYTES = 32 * 1024
+"""Longest request target that is looked at; CDNs stop at 8 to 32 KiB."""
+
+CLIENT_GONE = 499
+"""nginx's status for a client that did not wait; only in the log and the metrics."""
+
+_URL = re.compile(r"([A-Za-z][\w+.-]*)://(?:[^/\s'\"]*@)?([^/\s?#'\"]*)[^\s'\"]*")
+
+# The rooms below hold the deadline themselves and end with a better error; this is for those that do not.
+_GRACE_S = 0.1
+
+
+class Serving(Protocol):
+    """The service, as the web sees it."""
+
+    async def serve(
+        self, target: str, client: Client, conditions: Conditions, deadline: Deadline, journey: Journey
+    ) -> Reply | Unchanged | RawReply: ...
+
+
+class Images:
+    """Answers GET, HEAD and OPTIONS on every path that is an image's.
+
+    ``negotiate`` reads the client's abilities from the headers (lower-case names), and ``vary`` names
+    the headers that it looks at.
+    """
+
+    def __init__(
+        self,
+        service: Serving,
+        settings: WebSettings,
+        metrics: Metrics,
+        negotiate: Callable[[Mapping[str, str]], Client],
+        vary: tuple[str, ...] = (),
+    ) -> None:
+        self._service = service
+        self._settings = settings
+        self._metrics = metrics
+        self._negotiate = negotiate
+        self._responses = Responses(settings, vary)
+        self._secret = settings.secret.get_secret_value().encode()
+        self._active = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope, send)
+        self._active += 1
+        try:
+            with self._metrics.request():
+                await self._watched(exchange, receive)
+        except asyncio.CancelledError:
+            # The server gave up waiting for us at a stop. A client that has nothing yet gets a word.
+            exchange.error = Draining("the server stopped before the image was ready")
+            if not exchange.started:
+                await exchange.send(self._responses.error(exchange.error, exchange.journey))
+            raise
+        finally:
+            self._active -= 1
+            self._account(exchange)
+
+    async def _watched(self, exchange: Exchange, receive: Receive) -> None:
+        """Respond; if the client goes away first, stop the work."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                watcher = group.create_task(_until_gone(receive))
+                await self._respond(exchange)
+                watcher.cancel()
+        except* _ClientGoneError:
+            if not exchange.finished:
+                exchange.status = CLIENT_GONE
+
+    async def _respond(self, exchange: Exchange) -> None:
+        try:
+            answer = await self._answer(exchange)
+        except ImageError as error:
+            answer = self._failure(exchange, error)
+        except Exception as cause:  # noqa: BLE001  the outermost border: whatever it is, it is ours
+            error = InternalError(repr(cause))
+            error.__cause__ = cause
+            answer = self._failure(exchange, error)
+        await exchange.send(answer)
+
+    async def _answer(self, exchange: Exchange) -> Answer:
+        if exchange.method == "OPTIONS":
+            return self._responses.preflight(exchange.journey)
+        self._admit(exchange)
+        deadline = Deadline.after(self._settings.timeout)
+        client = self._negotiate(exchange.headers)
+        journey = exchange.journey
+        try:
+            async with asyncio.timeout(deadline.remaining + _GRACE_S):
+                outcome = await self._service.serve(exchange.target, client, exchange.conditions, deadline, journey)
+        except TimeoutError as late:
+            raise RenderTimeout(f"no answer after {self._settings.timeout:g} s") from late
+        except UnicodeError as cause:
+            if exchange.target.isascii():
+                raise
+            raise InvalidUrl("the URL holds bytes that are not UTF-8") from cause
+        if isinstance(outcome, Reply):
+            exchange.format = outcome.rendition.format.name
+            return self._responses.reply(outcome, journey)
+        if isinstance(outcome, RawReply):
+            exchange.format = "raw"
+            return self._responses.raw(outcome, journey)
+        return self._responses.unchanged(outcome, journey)
+
+    def _admit(self, exchange: Exchange) -> None:
+        """Refuse what needs no service to be refused."""
+        if exchange.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{exchange.method} is not allowed here")
+        if self._settings.max_clients and self._active > self._settings.max_clients:
+            raise QueueFull(f"more than {self._settings.max_clients} requests at once")
+        given = exchange.headers.get("authorization", "").encode("latin-1")
+        if self._secret and not hmac.compare_digest(given, b"Bearer " + self._secret):
+            raise BadSecret("the Authorization header is missing or wrong")
+        if len(exchange.target) > MAX_TARGET_BYTES:
+            raise InvalidUrl(f"the URL has {len(exchange.target)} bytes, the limit is {MAX_TARGET_BYTES}")
+
+    def _failure(self, exchange: Exchange, error: ImageError) -> Answer:
+        exchange.error = error
+        accept = exchange.headers.get("accept", "")
+        return self._responses.error(error, exchange.journey, exchange.target, accept)
+
+    def _account(self, exchange: Exchange) -> None:
+        """Count the request and log it."""
+        seconds = time.monotonic() - exchange.start
+        journey, error = exchange.journey, exchange.error
+        self._metrics.answered(exchange.status, seconds, journey.stages)
+        self._metrics.moved(journey.source_bytes, exchange.body_bytes, exchange.format)
+        if error is not None:
+            self._metrics.failed(error.kind)
+        level = logging.INFO
+        if error is not None:
+            level = logging.ERROR if error.status >= 500 else logging.WARNING
+        if _log.isEnabledFor(level):
+            # A traceback, with its causes, for our own mistakes only: the others are explained by their reason.
+            trace = error if isinstance(error, InternalError) else None
+            _log.log(level, "request", extra={"fields": _fields(exchange, seconds)}, exc_info=trace)
+
+
+class _ClientGoneError(Exception):
+    """The client closed the connection before the answer was complete."""
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Wait for the disconnect; bodies, which no request here needs, are dropped."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise _ClientGoneError
+
+
+def _fields(exchange: Exchange, seconds: float) -> dict[str, object]:
+    """The log line: never a signature, a source's path or query."""
+    journey, error = exchange.journey, exchange.error
+    plan = journey.plan
+    peer = exchange.scope.get("client")
+    return {
+        "request_id": journey.request_id,
+        "method": exchange.method,
+        "status": exchange.status,
+        "dur_ms": round(1000 * seconds, 1),
+        "stages": {name: round(1000 * spent, 1) for name, spent in journey.stages.items()},
+        "source": _origin(plan.source.url) if plan else None,
+        "options": plan.path if plan else None,
+        "format": exchange.format or None,
+        "source_bytes": journey.source_bytes,
+        "body_bytes": exchange.body_bytes,
+        "code": error.code if error else None,
+        "reason": _URL.sub(r"\1://\2/...", reason(error))[:500] if error else None,
+        "client_ip": peer[0].removeprefix("::ffff:") if peer else None,
+    }
+
+
+def _origin(url: str) -> str | None:
+    """Scheme and host of a source URL: ``https://example.com``, ``s3://bucket``, ``local://``."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname or ''}"
+    return None

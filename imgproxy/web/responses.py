@@ -1,0 +1,294 @@
+"""From a reply or an error to status, headers and body: all that the outside sees of an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from imgproxy.environment import GoBool, RoomSettings, Seconds
+from imgproxy.model import Caching, Validators
+from imgproxy.web.disposition import content_disposition, source_name
+from imgproxy.web.explain import Complaint, explain
+from imgproxy.web.freshness import cache_control, is_field_value
+from imgproxy.web.listening import Address
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from imgproxy.errors import ImageError
+    from imgproxy.model import Plan, RawReply, Reply, Unchanged
+    from imgproxy.service import Journey
+
+METHODS = "GET, HEAD, OPTIONS"
+
+# imgproxy's policy, byte for byte: an SVG opened as a page runs nothing and loads nothing.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+
+_RAW_HEADERS = frozenset(
+    {
+        "content-type",
+        "content-encoding",
+        "content-range",
+        "content-length",
+        "accept-ranges",
+        "last-modified",
+        "etag",
+    }
+)
+_EXPOSED = (
+    "Content-Disposition, Content-Length, ETag, Server-Timing, X-Request-ID, "
+    "X-Origin-Content-Length, X-Origin-Width, X-Origin-Height, X-Result-Width, X-Result-Height"
+)
+
+
+class WebSettings(RoomSettings):
+    """The HTTP surface: where the server listens, for how long, and what it says in headers."""
+
+    bind: str = Field(default=":8080", description="Where to listen: :8080, host:port or unix:/path.")
+    ttl: Seconds = Field(default=31536000, ge=0, description="max-age of images in seconds; 0 sends no-cache.")
+    cache_control_passthrough: GoBool = Field(
+        default=False, description="Send the origin's Cache-Control or Expires instead of the TTL."
+    )
+    set_canonical_header: GoBool = Field(
+        default=False, description="Send a Link header with the source URL as the canonical one."
+    )
+    use_etag: GoBool = Field(default=True, description="Send ETag.")
+    use_last_modified: GoBool = Field(default=True, description="Send Last-Modified.")
+    enable_debug_headers: GoBool = Field(
+        default=False, description="Send X-Origin-*, X-Result-* and Server-Timing headers."
+    )
+    development_errors_mode: GoBool = Field(
+        default=False, description="Answer errors with the whole reason. Not for production."
+    )
+    allow_origin: str = Field(
+        default="",
+        pattern=r"^[\x21-\x7e]*$",
+        description="Value of Access-Control-Allow-Origin. Empty: no CORS headers.",
+    )
+    secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Token that Authorization: Bearer must carry. Empty: none.",
+    )
+    health_check_path: str = Field(default="", description="A second path for the health check.")
+    timeout: Seconds = Field(default=10, gt=0, description="Seconds until an image must be ready.")
+    read_request_timeout: Seconds = Field(
+        default=10, gt=0, description="Seconds until the head of a request must have arrived."
+    )
+    write_response_timeout: Seconds = Field(
+        default=10, gt=0, description="Seconds that a streamed body may stand still."
+    )
+    keep_alive_timeout: Seconds = Field(default=10, ge=0, description="Seconds that an idle connection is kept.")
+    graceful_stop_timeout: Seconds = Field(
+        default=0, ge=0, description="Seconds that requests get to end at a stop; 0 is 2 x TIMEOUT."
+    )
+    drain_delay: Seconds = Field(
+        default=1,
+        ge=0,
+        description="Seconds between /readyz turning 503 and the listener closing at SIGTERM.",
+        json_schema_extra={
+            "imgproxy": 0,
+            "why": "A load balancer needs a moment to send its requests elsewhere.",
+        },
+    )
+    max_clients: int = Field(
+        default=2048,
+        ge=0,
+        description="Image requests at the same time; more get 429. 0: no limit.",
+    )
+    fallback_image_http_code: int = Field(
+        default=200,
+        ge=0,
+        le=599,
+        description="Status of a fallback image; 0 keeps the error's own.",
+    )
+    fallback_image_ttl: Seconds = Field(default=0, ge=0, description="max-age of fallback images in seconds; 0 is TTL.")
+    server_name: str = Field(default="imgproxy", pattern=r"^[\x21-\x7e]+$", description="Value of the Server header.")
+
+    @field_validator("bind")
+    @classmethod
+    def _is_address(cls, bind: str) -> str:
+        Address.parse(bind)
+        return bind
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long requests in flight may take at a stop."""
+        return self.graceful_stop_timeout or 2 * self.timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes out. A body that is a generator is closed by whoever sends it."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | AsyncGenerator[bytes, None] = b""
+
+
+def _wall_seconds() -> float:
+    return datetime.now(UTC).timestamp()
+
+
+class Responses:
+    """Builds answers. ``vary``: the request headers that planning was told to look at."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        vary: tuple[str, ...] = (),
+        now: Callable[[], float] = _wall_seconds,
+    ) -> None:
+        self._settings = settings
+        self._now = now
+        self._vary = _encode([("Vary", ", ".join(vary))] if vary else [])
+        # The form of an error depends on Accept, whatever planning looks at.
+        self._error_vary = _encode([("Vary", ", ".join(dict.fromkeys((*vary, "Accept"))))])
+        self._base = _encode(
+            [
+                ("Server", settings.server_name),
+                ("Content-Security-Policy", POLICY),
+                ("X-Content-Type-Options", "nosniff"),
+                # Images are there to be embedded: without this, pages under COEP cannot show them.
+                ("Cross-Origin-Resource-Policy", "cross-origin"),
+                *_cors(settings.allow_origin),
+            ]
+        )
+
+    def reply(self, reply: Reply, journey: Journey) -> Answer:
+        rendition, settings = reply.rendition, self._settings
+        status = (settings.fallback_image_http_code or reply.fallback_for) if reply.fallback_for else 200
+        headers = [
+            ("Content-Type", rendition.format.media_type),
+            ("Content-Length", str(len(rendition.body))),
+            ("Content-Disposition", _disposition(reply.plan, rendition.format.extension)),
+        ]
+        headers += self._validators(reply.validators)
+        headers.append(self._cache_control(reply.plan, reply.caching, fallback=reply.fallback_for > 0))
+        headers += self._canonical(reply.plan)
+        if settings.enable_debug_headers:
+            headers += [
+                ("X-Origin-Content-Length", str(reply.source_bytes)),
+                ("X-Origin-Width", str(rendition.source_width)),
+                ("X-Origin-Height", str(rendition.source_height)),
+                ("X-Result-Width", str(rendition.width)),
+                ("X-Result-Height", str(rendition.height)),
+            ]
+        return self._answer(status, headers, rendition.body, journey)
+
+    def unchanged(self, unchanged: Unchanged, journey: Journey) -> Answer:
+        # RFC 9110 §15.4.5: the headers that a 200 would have had and that tell caches something.
+        headers = [
+            *self._validators(unchanged.validators),
+            self._cache_control(unchanged.plan, unchanged.caching),
+            *self._canonical(unchanged.plan),
+        ]
+        return self._answer(304, headers, b"", journey)
+
+    def raw(self, raw: RawReply, journey: Journey) -> Answer:
+        known = {name.lower(): value for name, value in raw.headers}
+        # A value that is not a field value (a raw UTF-8 ETag, say) is left out: uvicorn refuses some,
+        # and proxies disagree about the rest.
+        headers = [
+            (name, value) for name, value in raw.headers if name.lower() in _RAW_HEADERS and is_field_value(value)
+        ]
+        _, extension = source_name(raw.plan.source.url)
+        headers.append(("Content-Disposition", _disposition(raw.plan, extension)))
+        if raw.status < 400:
+            caching = Caching(known.get("cache-control"), known.get("expires"))
+            headers.append(self._cache_control(raw.plan, caching))
+        headers += self._canonical(raw.plan)
+        return self._answer(raw.status, headers, raw.body, journey)
+
+    def error(self, error: ImageError, journey: Journey, target: str = "", accept: str = "") -> Answer:
+        """An error's answer. No Cache-Control, as imgproxy since 4.0.6.
+
+        A cache may then keep none of it without a rule of its own (RFC 9111 §4.2.2: no validator,
+        nothing to guess from), and an origin's short outage does not stay.
+        """
+        development = self._settings.development_errors_mode
+        complaint = Complaint(error, target, accept, journey.request_id)
+        media_type, body = explain(complaint, development=development)
+        headers = [("Content-Type", media_type), ("Content-Length", str(len(body)))]
+        if error.retry_after is not None:
+            headers.append(("Retry-After", str(error.retry_after)))
+        if error.status == 405:
+            headers.append(("Allow", METHODS))
+        return self._answer(error.status, headers, body, journey, error=True)
+
+    def preflight(self, journey: Journey) -> Answer:
+        """The answer to OPTIONS."""
+        headers = [("Allow", METHODS), ("Content-Length", "0")]
+        if self._settings.allow_origin:
+            headers += [
+                ("Access-Control-Allow-Headers", "Authorization, Range, X-Request-ID"),
+                ("Access-Control-Max-Age", "86400"),
+            ]
+        return self._answer(200, headers, b"", journey)
+
+    def _answer(
+        self,
+        status: int,
+        headers: list[tuple[str, str]],
+        body: bytes | AsyncGenerator[bytes, None],
+        journey: Journey,
+        *,
+        error: bool = False,
+    ) -> Answer:
+        headers.append(("X-Request-ID", journey.request_id))
+        settings = self._settings
+        if journey.stages and (settings.enable_debug_headers or settings.development_errors_mode):
+            stages = (f"{name};dur={1000 * spent:.1f}" for name, spent in journey.stages.items())
+            headers.append(("Server-Timing", ", ".join(stages)))
+        vary = self._error_vary if error else self._vary
+        return Answer(status, [*self._base, *vary, *_encode(headers)], body)
+
+    def _validators(self, validators: Validators) -> list[tuple[str, str]]:
+        headers: list[tuple[str, str]] = []
+        if self._settings.use_etag and (etag := validators.etag) and is_field_value(etag):
+            headers.append(("ETag", etag))
+        if self._settings.use_last_modified and (date := validators.last_modified) and is_field_value(date):
+            headers.append(("Last-Modified", date))
+        return headers
+
+    def _cache_control(self, plan: Plan, caching: Caching, *, fallback: bool = False) -> tuple[str, str]:
+        value = cache_control(self._settings, plan, caching, self._now(), fallback=fallback)
+        return "Cache-Control", value
+
+    def _canonical(self, plan: Plan) -> list[tuple[str, str]]:
+        if not self._settings.set_canonical_header:
+            return []
+        try:
+            parts = urlsplit(plan.source.url)
+        except ValueError:
+            return []
+        if parts.scheme not in ("http", "https"):
+            return []
+        # A password in the source URL is for the origin, not for the public.
+        public = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        reference = quote(public, safe="!#$%&'()*+,/:;=?@[]~")
+        return [("Link", f'<{reference}>; rel="canonical"')]
+
+
+def _disposition(plan: Plan, extension: str) -> str:
+    delivery = plan.delivery
+    stem = delivery.filename or source_name(plan.source.url)[0]
+    return content_disposition(stem, extension, attachment=delivery.attachment)
+
+
+def _cors(origin: str) -> list[tuple[str, str]]:
+    if not origin:
+        return []
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Methods", "GET, OPTIONS"),
+        ("Access-Control-Expose-Headers", _EXPOSED),
+        ("Timing-Allow-Origin", origin),
+    ]
+
+
+def _encode(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers]

@@ -1,0 +1,122 @@
+"""The border that the web room is tested at: a service with prepared answers, and requests through httpx."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from imgproxy.errors import ImageError
+from imgproxy.formats import JPEG, Format, FormatRule
+from imgproxy.metrics import Metrics
+from imgproxy.model import (
+    Caching,
+    Client,
+    Conditions,
+    Deadline,
+    Delivery,
+    Plan,
+    RawReply,
+    Rendition,
+    Reply,
+    SourceRef,
+    Unchanged,
+    Validators,
+)
+from imgproxy.options import Options
+from imgproxy.service import Journey
+from imgproxy.web.images import Images
+from imgproxy.web.responses import WebSettings
+
+Outcome = Reply | Unchanged | RawReply | ImageError | Exception
+Serve = Callable[["Call"], Awaitable[Outcome]]
+
+URL = "https://example.com/a/cat.jpg?token=hidden"
+BODY = b"\xff\xd8\xff not really"
+
+
+@dataclass
+class Call:
+    """What the service was asked."""
+
+    target: str
+    client: Client
+    conditions: Conditions
+    deadline: Deadline
+    journey: Journey
+
+
+@dataclass
+class FakeService:
+    """Gives one answer to everything, or what a coroutine function says."""
+
+    outcome: Outcome | Serve
+    calls: list[Call] = field(default_factory=list)
+
+    async def serve(
+        self, target: str, client: Client, conditions: Conditions, deadline: Deadline, journey: Journey
+    ) -> Reply | Unchanged | RawReply:
+        call = Call(target, client, conditions, deadline, journey)
+        self.calls.append(call)
+        outcome = self.outcome
+        if inspect.iscoroutinefunction(outcome):
+            outcome = await outcome(call)
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert isinstance(outcome, Reply | Unchanged | RawReply)
+        journey.plan = outcome.plan
+        return outcome
+
+
+def plan(url: str = URL, **delivery: Any) -> Plan:
+    return Plan(SourceRef(url), Options(), FormatRule(), delivery=Delivery(**delivery))
+
+
+def reply(
+    body: bytes = BODY,
+    *,
+    of: Plan | None = None,
+    format_: Format = JPEG,
+    validators: Validators | None = None,
+    caching: Caching | None = None,
+    fallback_for: int = 0,
+) -> Reply:
+    rendition = Rendition(body, format_, 300, 200, 1200, 800)
+    return Reply(rendition, of or plan(), 5000, validators or Validators(), caching or Caching(), fallback_for)
+
+
+def raw(
+    *headers: tuple[str, str], status: int = 200, chunks: tuple[bytes, ...] = (b"one", b"two"), of: Plan | None = None
+) -> RawReply:
+    async def stream() -> AsyncGenerator[bytes, None]:
+        for chunk in chunks:
+            yield chunk
+
+    return RawReply(of or plan(), status, headers, stream())
+
+
+def images(
+    outcome: Outcome | Serve | FakeService,
+    *,
+    vary: tuple[str, ...] = (),
+    metrics: Metrics | None = None,
+    **settings: object,
+) -> Images:
+    service = outcome if isinstance(outcome, FakeService) else FakeService(outcome)
+    return Images(
+        service,
+        WebSettings.model_validate(settings),
+        metrics or Metrics(),
+        lambda headers: Client(frozenset({"webp"}) if "image/webp" in headers.get("accept", "") else frozenset()),
+        vary,
+    )
+
+
+async def ask(app: Images, path: str = "/unsafe/plain/x", method: str = "GET", **headers: str) -> httpx.Response:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers={"accept": "*/*"}) as client:
+        return await client.request(method, path, headers=fields)

@@ -1,0 +1,57 @@
+"""A server to be started as a process: ``python -m tests.web.served '{"bind": "127.0.0.1:8080"}'``.
+
+It echoes the request target as the body; ``/slow/<seconds>`` takes its time, ``/big/<bytes>`` is big.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+from imgproxy.logs import LogSettings, configure
+from imgproxy.metrics import Metrics
+from imgproxy.model import Client, Deadline
+from imgproxy.web.images import Images
+from imgproxy.web.ops import Ops
+from imgproxy.web.responses import WebSettings
+from imgproxy.web.server import run, start
+from tests.web.border import Call, FakeService, Outcome, reply
+
+
+async def serve(call: Call) -> Outcome:
+    _, word, number = [*call.target.split("/"), "", ""][:3]
+    if word == "slow":
+        await asyncio.sleep(float(number))
+    if word == "big":
+        return reply(b"x" * int(number))
+    return reply(call.target.encode("latin-1"))
+
+
+async def probe(_deadline: Deadline) -> None:
+    """Nothing: a pool that is always well."""
+
+
+def say_ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+async def main(given: dict[str, str]) -> None:
+    metrics_bind = given.pop("metrics_bind", "")
+    settings = WebSettings.model_validate(given)
+    metrics = Metrics()
+    ops = Ops(Images(FakeService(serve), settings, metrics, lambda _: Client()), settings, probe)
+    await run(
+        ops,
+        settings,
+        on_drain=ops.drain,
+        metrics=metrics.asgi(),
+        metrics_bind=metrics_bind,
+        on_ready=say_ready,
+    )
+
+
+if __name__ == "__main__":
+    configure(LogSettings(log_format="json"))
+    start(main(json.loads(sys.argv[1])))

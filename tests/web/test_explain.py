@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from imgproxy.errors import BadOption, ImageError, InternalError, MissingSignature, SourceTimeout
+from imgproxy.web.accepting import accepted, wants_image, wants_page, wants_problem
+from imgproxy.web.explain import Complaint, explain
+from tests.web.border import ask, images
+
+TARGET = "/unsafe/rs:fill:<x>/plain/https://example.com/a.jpg"
+WRONG = BadOption("expected a number, got '<x>' in 'rs'")
+
+CHROME_PAGE = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+CHROME_IMG = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+SAFARI_IMG = "image/webp,image/avif,image/jxl,image/heic,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+
+
+def said(error: ImageError, accept: str, *, development: bool = True) -> tuple[str, str]:
+    media_type, body = explain(Complaint(error, TARGET, accept, "abc"), development=development)
+    return media_type, body.decode()
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", CHROME_PAGE, CHROME_IMG, "text/plain, application/json;q=0.5"])
+def test_production_says_one_sentence(accept: str) -> None:
+    assert said(WRONG, accept, development=False) == ("text/plain; charset=utf-8", "Invalid URL")
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/problem+json", "application/json", "application/json, text/plain;q=0.5"]
+)
+def test_problem_json(accept: str) -> None:
+    media_type, body = said(SourceTimeout("10.0.0.7 is slow"), accept, development=False)
+    assert media_type == "application/problem+json"
+    assert json.loads(body) == {
+        "type": "urn:imgproxy:error:source_timeout",
+        "title": "Source is unreachable",
+        "status": 504,
+        "code": "source_timeout",
+        "request_id": "abc",
+    }
+    told = json.loads(said(SourceTimeout("10.0.0.7 is slow"), accept)[1])
+    assert told["detail"] == "10.0.0.7 is slow"
+    assert told["remedy"] == SourceTimeout.remedy
+
+
+def test_the_page_underlines_the_faulty_part() -> None:
+    media_type, page = said(WRONG, CHROME_PAGE)
+    assert media_type == "text/html; charset=utf-8"
+    assert "/unsafe/rs:fill:<mark>&lt;x&gt;</mark>/plain/" in page
+    assert "docs/errors.md#bad_option" in page
+    assert BadOption.remedy in page
+    assert "<details>" not in page
+    assert "<x>" not in page
+
+
+def test_the_page_of_an_internal_error_has_the_traceback() -> None:
+    error = InternalError("oh </pre><script>")
+    error.__cause__ = ValueError("cause")
+    page = said(error, CHROME_PAGE)[1]
+    assert "<details>" in page
+    assert "ValueError: cause" in page
+    assert "<script>" not in page
+
+
+@pytest.mark.parametrize("accept", [CHROME_IMG, SAFARI_IMG, "image/*"])
+def test_images_get_an_image(accept: str) -> None:
+    media_type, body = said(BadOption("odd \x00 \x1b " + "word " * 40), accept)
+    assert media_type == "image/svg+xml"
+    picture = ET.fromstring(body)
+    text = " ".join(picture.itertext())
+    assert "404 Invalid URL" in text
+    assert "abc" in text
+
+
+def test_everything_else_gets_the_whole_story_as_text() -> None:
+    media_type, text = said(WRONG, "*/*")
+    assert media_type == "text/plain; charset=utf-8"
+    for part in ("404 Invalid URL", str(WRONG), BadOption.remedy, "docs/errors.md#bad_option", "abc"):
+        assert part in text
+
+
+def test_an_error_without_a_reason_says_its_text() -> None:
+    assert MissingSignature.text in said(MissingSignature(), "*/*")[1]
+
+
+@pytest.mark.parametrize(
+    ("accept", "problem", "page", "image"),
+    [
+        ("", False, False, False),
+        ("*/*", False, False, False),
+        (CHROME_PAGE, False, True, False),
+        (CHROME_IMG, False, False, True),
+        ("application/json;q=0, */*", False, False, False),
+        ("Application/JSON;q=oops", True, False, False),
+        ("text/html;q=0.1, application/problem+json;q=0.9", True, True, False),
+        ("text/html, application/json;q=0.9", False, True, False),
+        ("image/png, application/json", True, False, False),
+        (",;,", False, False, False),
+    ],
+)
+def test_accept(accept: str, problem: bool, page: bool, image: bool) -> None:
+    ranges = accepted(accept)
+    assert (wants_problem(ranges), wants_page(ranges), wants_image(ranges)) == (problem, page, image)
+
+
+async def test_development_mode_over_http() -> None:
+    answer = await ask(images(WRONG, development_errors_mode=True), accept=CHROME_PAGE)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["vary"] == "Accept"
+    assert int(answer.headers["content-length"]) == len(answer.content)
