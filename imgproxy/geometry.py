@@ -334,7 +334,7 @@ def _shrinks(box: Size, wish: Wish) -> tuple[float, float]:
 
 
 def _sizes(box: Size, crop: Size, x: float, y: float, dpr: float, wish: Wish) -> Geometry:
-    target = Size(scale(wish.width, dpr * wish.zoom_x), scale(wish.height, dpr * wish.zoom_y))
+    target = Size(_target(wish.width, dpr * wish.zoom_x), _target(wish.height, dpr * wish.zoom_y))
     scaled = Size(scale(box.width, x), scale(box.height, y))
     result_crop = target
     if wish.fit is Fit.FILL_DOWN and not wish.enlarge:
@@ -366,13 +366,22 @@ def _sizes(box: Size, crop: Size, x: float, y: float, dpr: float, wish: Wish) ->
     )
 
 
+def _target(length: int, factor: float) -> int:
+    """A side of the box, scaled; 0 if it is not given.
+
+    At least 1: imgproxy lets a side round to 0, which then means "not given" and is not cropped at all, so that
+    a slice of 3000 x 1 px goes past ``max_result_dimension`` by any length.
+    """
+    return max(1, scale(length, factor)) if length else 0
+
+
 def _ratio_inside(scaled: Size, target: Size) -> Size:
     """Where the target exceeds the image: the axis that misses more kept whole, the other cut to the target's ratio."""
     x, y = target.width / scaled.width, target.height / scaled.height
     if x > y and x > 1:
-        return Size(scaled.width, scale(scaled.width, target.height / target.width))
+        return Size(scaled.width, _target(scaled.width, target.height / target.width))
     if y > x and y > 1:
-        return Size(scale(scaled.height, target.width / target.height), scaled.height)
+        return Size(_target(scaled.height, target.width / target.height), scaled.height)
     return target
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import quote, unquote_to_bytes
 
 from itsdangerous.encoding import base64_encode
 from itsdangerous.signer import HMACAlgorithm
@@ -100,5 +101,50 @@ class Signer:
         if ":" in signature:
             raise MissingSignature(f"the signature segment is {signature!r}, which looks like an option")
         if self.pairs:
-            raise BadSignature(f"none of the {len(self.pairs)} configured key and salt pairs gives this signature")
+            raise BadSignature(self._cause(signature, path))
         return None
+
+    def _cause(self, signature: str, path: str) -> str:
+        """Why a signature is not good, as far as the usual mistakes explain it."""
+        if "=" in signature:
+            return "the signature is padded: write base64url without ="
+        for pair in self.pairs:
+            for tried, mistake in _mistakes(pair, path):
+                if len(signature) >= _TELLING and tried.sign(mistake.path).startswith(signature):
+                    return mistake.text
+        return (
+            f"none of the {len(self.pairs)} configured key and salt pairs gives this signature:"
+            " another key or salt was used, or the path was changed after signing"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Mistake:
+    path: str
+    text: str
+
+
+_TELLING = 8
+"""Characters of a signature that cannot agree by chance."""
+
+
+def _mistakes(pair: KeyPair, path: str) -> Iterator[tuple[KeyPair, _Mistake]]:
+    """What people sign instead, and what to tell them."""
+    decoded = unquote_to_bytes(path.encode("latin-1", "replace")).decode("latin-1")
+    spelled = KeyPair(pair.key.hex().encode(), pair.salt.hex().encode())
+    yield pair, _Mistake(path, "the signature has another length than IMGPROXY_SIGNATURE_SIZE says")
+    yield (
+        pair,
+        _Mistake(decoded, "the path was percent-encoded after it was signed: encode it before, or use base64"),
+    )
+    yield pair, _Mistake(path.removeprefix("/"), "the path was signed without its leading slash")
+    yield spelled, _Mistake(path, "key and salt were used as text: decode them from hexadecimal before signing")
+    yield KeyPair(pair.key, b""), _Mistake(path, "the path was signed without the salt")
+    yield KeyPair(pair.salt, pair.key), _Mistake(path, "key and salt were exchanged")
+
+
+def path_of(source: str, options: Sequence[str] = (), *, base64: bool = False) -> str:
+    """The unsigned path of a source URL with options: ``/rs:fit:300:300/plain/http://…``."""
+    # What would end the URL or be read as its grammar is encoded; so is what a client would encode anyway.
+    plain = "plain/" + quote(source, safe="/:!$&'()*+,;=~")
+    return "/" + "/".join((*options, base64_encode(source.encode()).decode() if base64 else plain))

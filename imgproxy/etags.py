@@ -1,0 +1,72 @@
+"""Our entity tags: each names a plan and the origin's own tag, so that a conditional request reaches the origin.
+
+``"<plan>.<origin's tag in base64url>"``: the origin's tag can be taken out again and asked about, and a 304 costs
+neither a download nor a pixel. An origin without tags gives ``"<plan>-<digest of the result>"``. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from itsdangerous.encoding import base64_decode, base64_encode
+from pydantic import Field
+
+from imgproxy.environment import RoomSettings
+from imgproxy.model import Validators
+
+if TYPE_CHECKING:
+    from imgproxy.model import Conditions, Plan
+
+_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')  # RFC 9110 §8.8.3, printable ASCII only
+_LONGEST = 256
+"""Longest origin tag that is carried along, in characters."""
+
+
+class TagSettings(RoomSettings):
+    """Entity tags."""
+
+    etag_buster: str = Field(default="", description="Any text; changing it makes the tags that clients hold void.")
+
+
+class Tags:
+    """Mints and reads entity tags. ``buster`` (IMGPROXY_ETAG_BUSTER): changing it makes all earlier tags void."""
+
+    def __init__(self, buster: str = "") -> None:
+        self._buster = buster
+
+    def mint(self, plan: Plan, origin: Validators) -> Validators:
+        """The rendition's validators, as far as the origin's tell; the tag is None if the origin has none."""
+        if not origin.etag or len(origin.etag) > _LONGEST:
+            return Validators(None, origin.last_modified)
+        weak = "W/" if origin.etag.startswith("W/") else ""
+        tag = base64_encode(origin.etag.encode("latin-1", "replace")).decode()
+        return Validators(f'{weak}"{self._plan(plan)}.{tag}"', origin.last_modified)
+
+    def of_body(self, plan: Plan, body: bytes) -> str:
+        """A tag for a result whose origin has none."""
+        return f'"{self._plan(plan)}-{hashlib.sha256(body).hexdigest()[:24]}"'
+
+    def for_origin(self, plan: Plan, conditions: Conditions) -> Validators:
+        """What to ask the origin: its own tag, taken out of ours, or the date. Tags of other plans do not count."""
+        if conditions.if_none_match is None:
+            return Validators(None, conditions.if_modified_since)
+        for tag in _TAG.findall(conditions.if_none_match):
+            of_plan, dot, origin = tag.partition(".")
+            if dot and of_plan == self._plan(plan):
+                try:
+                    return Validators(base64_decode(origin).decode("latin-1"))
+                except ValueError:
+                    continue
+        return Validators()
+
+    def matches(self, conditions: Conditions, etag: str | None) -> bool:
+        """Whether If-None-Match names this tag, by the weak comparison that GET and HEAD use (RFC 9110 §13.1.2)."""
+        asked = conditions.if_none_match
+        if asked is None or etag is None:
+            return False
+        return asked.strip() == "*" or etag.removeprefix("W/").strip('"') in _TAG.findall(asked)
+
+    def _plan(self, plan: Plan) -> str:
+        return hashlib.sha256(f"{self._buster}\n{plan.key}".encode()).hexdigest()[:16]

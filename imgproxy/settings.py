@@ -1,0 +1,151 @@
+"""The sum of every room's settings, and the only reader of the environment.
+
+Field ``max_redirects`` of whatever room is the variable ``IMGPROXY_MAX_REDIRECTS``. All mistakes are reported at
+once; unknown names are warned of, with what was probably meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from imgproxy.dialects.imgproxy import DialectSettings
+from imgproxy.etags import TagSettings
+from imgproxy.logs import LogSettings
+from imgproxy.metrics import MetricsSettings
+from imgproxy.negotiation import NegotiationSettings
+from imgproxy.origins.base import OriginSettings
+from imgproxy.origins.configured import ConfiguredSettings
+from imgproxy.planning import PlanSettings
+from imgproxy.presets import BadPresets, Presets, PresetSettings
+from imgproxy.render.pool import PoolSettings
+from imgproxy.signing import SigningSettings
+from imgproxy.web.responses import WebSettings
+
+PREFIX = "IMGPROXY_"
+_ENV_FILE = f"{PREFIX}ENV_LOCAL_FILE_PATH"
+
+
+class BadSettings(ValueError):
+    """Settings that the server cannot start with; the message has a line for each mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every room's settings, and the presets that they name."""
+
+    signing: SigningSettings
+    dialect: DialectSettings
+    preset: PresetSettings
+    plan: PlanSettings
+    negotiation: NegotiationSettings
+    tag: TagSettings
+    origin: OriginSettings
+    configured: ConfiguredSettings
+    pool: PoolSettings
+    web: WebSettings
+    metrics: MetricsSettings
+    log: LogSettings
+    presets: Presets
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """The settings of this environment (the process's own by default). Raises ``BadSettings``."""
+        given = _with_file(dict(os.environ if environment is None else environment))  # noqa: TID251 - here and nowhere else
+        rooms: dict[str, Any] = {}
+        mistakes: list[str] = []
+        for name, room in ROOMS.items():
+            try:
+                rooms[name] = room.model_validate(dict(_given(room, given)))
+            except ValidationError as error:
+                mistakes += _explained(error)
+        if "preset" in rooms and "dialect" in rooms:
+            try:
+                separator = rooms["dialect"].arguments_separator
+                rooms["presets"] = Presets.parse(rooms["preset"].lines(), separator)
+            except (BadPresets, OSError, UnicodeDecodeError) as error:
+                mistakes += str(error).splitlines()
+        if mistakes:
+            raise BadSettings("\n".join(mistakes))
+        return cls(**rooms, warnings=tuple(_unknown(given)))
+
+
+ROOMS: dict[str, type[BaseModel]] = {
+    "web": WebSettings,
+    "signing": SigningSettings,
+    "dialect": DialectSettings,
+    "preset": PresetSettings,
+    "origin": OriginSettings,
+    "plan": PlanSettings,
+    "negotiation": NegotiationSettings,
+    "configured": ConfiguredSettings,
+    "pool": PoolSettings,
+    "tag": TagSettings,
+    "metrics": MetricsSettings,
+    "log": LogSettings,
+}
+"""The classes in the order of the documentation."""
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def names(name: str, field: FieldInfo) -> tuple[str, ...]:
+    """The variables that set a field: its own, and an old one of imgproxy's where there was one."""
+    alias = extras(field).get("alias")
+    return (variable(name), *((variable(alias),) if alias else ()))
+
+
+def extras(field: FieldInfo) -> dict[str, str]:
+    """What a field says beside its description: ``alias``, ``imgproxy`` and ``why``, as text."""
+    extra = cast("Mapping[str, object]", field.json_schema_extra or {})
+    return {key: str(value) for key, value in extra.items()}
+
+
+def _given(room: type[BaseModel], given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, field in room.model_fields.items():
+        for each in names(name, field):
+            # An empty variable is one that is not set, as deployment tools leave them.
+            if given.get(each):
+                yield name, given[each]
+                break
+
+
+def _with_file(given: dict[str, str]) -> dict[str, str]:
+    """The environment over the file that IMGPROXY_ENV_LOCAL_FILE_PATH names; PORT stands in for IMGPROXY_BIND."""
+    path = given.pop(_ENV_FILE, "")
+    if path:
+        if not Path(path).is_file():
+            raise BadSettings(f"{_ENV_FILE}: there is no file {path}")
+        given = {name: value for name, value in dotenv_values(path).items() if value is not None} | given
+    if given.get("PORT") and not given.get(variable("bind")):
+        given[variable("bind")] = f":{given['PORT']}"
+    return given
+
+
+def _explained(error: ValidationError) -> Iterator[str]:
+    for each in error.errors(include_input=False, include_url=False):
+        message = each["msg"].removeprefix("Value error, ")
+        where = variable(str(each["loc"][0])) if each["loc"] else ""
+        yield f"{where}: {message}" if where else message
+
+
+def _unknown(given: Mapping[str, str]) -> Iterator[str]:
+    known = [
+        each for room in ROOMS.values() for name, field in room.model_fields.items() for each in names(name, field)
+    ]
+    for name in sorted(given):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            yield f"{name} is not a setting of this server" + (f", did you mean {close[0]}?" if close else "")
