@@ -1,0 +1,175 @@
+"""The command line: serve, demo, sign, explain, render, health, version. Bare ``imgproxy`` serves."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from imgproxy import __version__
+from imgproxy.errors import ImageError
+from imgproxy.settings import BadSettings, Settings
+
+if TYPE_CHECKING:
+    from imgproxy.explanation import Step
+
+_out = Console(highlight=False, soft_wrap=True)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """An image transformation server: a signed URL in, the right image out."""
+    if context.invoked_subcommand is None:
+        context.invoke(serve)
+
+
+@main.command()
+def serve() -> None:
+    """Run the server, configured by IMGPROXY_* variables."""
+    from imgproxy.app import run  # noqa: PLC0415 - only this command needs the whole server
+
+    settings = _settings()
+    try:
+        run(settings)
+    except (OSError, ImageError) as error:
+        _fail(f"The server could not start: {error}")
+
+
+@main.command()
+@click.option("--port", default=0, help="Port to listen at; a free one, 8080 if it is, by default.")
+def demo(port: int) -> None:
+    """Run a server on this machine with sample pictures, a random key and clickable signed URLs."""
+    from imgproxy.demo import run  # noqa: PLC0415 - only this command needs the samples
+
+    run(port, _out.print)
+
+
+@main.command()
+@click.argument("source")
+@click.argument("options", nargs=-1)
+@click.option("--base", default="", help="Put before the signed path: http://images.example.com")
+@click.option("--base64", "encoded", is_flag=True, help="Write the source in base64 instead of plain.")
+def sign(source: str, options: tuple[str, ...], base: str, *, encoded: bool) -> None:
+    """Sign a source URL with OPTIONS, or a whole path.
+
+    imgproxy sign http://example.com/a.jpg rs:fit:300:300 f:webp
+
+    imgproxy sign /rs:fit:300:300/plain/http://example.com/a.jpg
+
+    The newest key of IMGPROXY_KEY and IMGPROXY_SALT signs.
+    """
+    from imgproxy.signing import Signer, path_of  # noqa: PLC0415
+
+    settings = _settings()
+    path = source if source.startswith("/") else path_of(source, options, base64=encoded)
+    click.echo(base.rstrip("/") + settings.dialect.path_prefix.rstrip("/") + Signer.of(settings.signing).sign(path))
+
+
+@main.command()
+@click.argument("url")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(url: str, *, as_json: bool) -> None:
+    """Say what URL asks for, which key verifies it, and why it fails if it does."""
+    from imgproxy.explanation import explain as explain_url  # noqa: PLC0415
+
+    steps = explain_url(url, _settings())
+    failed = any(not step.good for step in steps)
+    if as_json:
+        click.echo(json.dumps({"good": not failed, "steps": [step.as_dict() for step in steps]}, indent=2))
+    else:
+        _out.print(_table(steps))
+    sys.exit(1 if failed else 0)
+
+
+def _table(steps: list[Step]) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for step in steps:
+        mark = "[green]✓[/]" if step.good else "[red]✗[/]"
+        table.add_row(mark, f"[bold]{step.name}[/]", *(_escaped(step.text),))
+        if step.remedy:
+            table.add_row("", "", f"[yellow]{_escaped(step.remedy)}[/]")
+    return table
+
+
+@main.command()
+@click.argument("source")
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("options", nargs=-1)
+def render(source: str, out: Path, options: tuple[str, ...]) -> None:
+    """Render SOURCE, a file or a URL, to the file OUT, as a server with these settings would.
+
+    imgproxy render photo.jpg small.webp rs:fit:300:300 q:70
+    """
+    from imgproxy.rendering import render as render_one  # noqa: PLC0415 - libvips is loaded here
+
+    try:
+        rendition = asyncio.run(render_one(source, out, options, _settings()))
+        out.write_bytes(rendition.body)
+    except ImageError as error:
+        _fail(f"{error}\n{error.remedy}")
+    except OSError as error:
+        _fail(str(error))
+    size = f"{rendition.width}x{rendition.height}"
+    frames = f", {rendition.frames} frames" if rendition.frames > 1 else ""
+    click.echo(f"{out}: {rendition.format.name} {size}{frames}, {len(rendition.body)} bytes")
+
+
+@main.command()
+def health() -> None:
+    """Ask the server that these settings describe whether it works; exit with 1 if not."""
+    try:
+        status, text = _ask_health(_settings().web.bind)
+    except OSError as error:
+        _fail(f"The server does not answer: {error}")
+    click.echo(text)
+    sys.exit(0 if status == http.client.OK else 1)
+
+
+def _ask_health(bind: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("localhost", timeout=6)
+    if bind.startswith("unix:"):
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(6)
+        connection.sock.connect(bind.removeprefix("unix:"))
+    else:
+        host, _, port = bind.rpartition(":")
+        host = host.strip("[]")
+        connection = http.client.HTTPConnection(
+            "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host,  # noqa: S104 - compared, not bound
+            int(port),
+            timeout=6,
+        )
+    connection.request("GET", "/health")
+    response = connection.getresponse()
+    return response.status, response.read(1024).decode(errors="replace")
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(__version__)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.read()
+    except BadSettings as error:
+        _fail(f"These settings are wrong:\n{error}")
+
+
+def _fail(text: str) -> NoReturn:
+    click.echo(text, err=True)
+    sys.exit(1)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
