@@ -1,0 +1,96 @@
+# What people and CI run, one target each; plain `make` lists them. Everything happens in .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCKS := requirements-build.lock requirements-dev.lock
+INSTALLED := .venv/.installed
+# Nothing is fetched that no lock file names: what comes as source (pyvips, this checkout) is built
+# with the setuptools of requirements-build.lock.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+# The half without I/O, clock or environment is covered line by line and branch by branch; the
+# other half talks to sockets, processes and libvips, where a floor is what can be asked.
+PURE := imgproxy/dialects/*,imgproxy/options/*,imgproxy/planning.py,imgproxy/negotiation.py,$\
+imgproxy/presets.py,imgproxy/geometry.py,imgproxy/formats.py,imgproxy/signing.py,$\
+imgproxy/model.py,imgproxy/errors.py
+FLOOR ?= 85
+
+# For example: make test ARGS="-k orientation"
+ARGS ?=
+PYTEST := $(BIN)/pytest -n auto --dist worksteal
+
+.PHONY: help install demo serve test fmt lint types imports golden docs docs-check hadolint image \
+        cover check lock clean parts
+
+help:
+	@awk -F ': |## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$NF }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv from the lock files, with this checkout in it
+
+$(INSTALLED): $(LOCKS) pyproject.toml
+	@.ci/parts venv $(PYTHON)
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(PIP) --require-hashes -r requirements-build.lock
+	$(PIP) --require-hashes --no-build-isolation -r requirements-dev.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+parts: ## install Debian's parts that the tests need, where they are missing
+	@.ci/parts tests
+
+demo: install ## start the server on its sample pictures and say where to look
+	$(BIN)/imgproxy demo
+
+serve: install ## start the server with the settings of the environment
+	$(BIN)/imgproxy serve
+
+test: install parts ## run the whole suite in parallel
+	$(PYTEST) $(ARGS)
+
+fmt: install ## format the code and repair what ruff can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lint: install ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## check types
+	$(BIN)/basedpyright
+
+imports: install ## check the import contracts
+	$(BIN)/lint-imports
+
+golden: install parts ## write goldens that are missing or no longer match; then look at the diff
+	IMGPROXY_GOLDEN=write $(PYTEST) $(ARGS)
+
+docs: install ## write the generated pages
+	$(BIN)/python docs/generate.py
+
+docs-check: install ## check that the generated pages are current
+	$(BIN)/python docs/generate.py --check
+
+hadolint: install ## check the Dockerfile's style
+	$(BIN)/hadolint Dockerfile
+
+image: hadolint ## check the Dockerfile, and replay its steps without a container engine
+	$(BIN)/python deploy/replay.py
+
+cover: install parts ## run the suite; the pure half must be covered whole, the rest to a floor
+	$(PYTEST) --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report --skip-covered --show-missing --fail-under=$(FLOOR)
+	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100 --include='$(PURE)'
+
+check: lint types imports docs-check hadolint cover ## everything CI runs
+
+lock: ## resolve the lock files anew; UPGRADE=--upgrade takes newer versions
+	@.ci/lock $(PYTHON) $(UPGRADE)
+
+clean: ## remove everything that can be made again
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .pytest_cache .ruff_cache \
+	  .import_linter_cache .hypothesis tests/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
