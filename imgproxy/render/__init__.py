@@ -1,0 +1,1 @@
+"""Pixels: the pool of render processes, and what happens inside one. The only room that knows libvips."""

@@ -1,0 +1,40 @@
+"""The renderer without processes: for tests and the command line. Same protocol, same libvips set-up, no kill."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from imgproxy.errors import RenderTimeout
+from imgproxy.render.worker import perform, set_up_libvips
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from imgproxy.model import Deadline, Job, Report
+
+
+class Inline:
+    """A Renderer that renders in a thread of this process. ``run`` is the pipeline's unless a test says otherwise."""
+
+    def __init__(self, run: Callable[[Job], Report] | None = None) -> None:
+        if run is None:
+            from imgproxy.render import pipeline  # noqa: PLC0415 - not needed by those who bring their own
+
+            run = pipeline.run
+        self._run = run
+        set_up_libvips()
+
+    @asynccontextmanager
+    async def slot(self, deadline: Deadline) -> AsyncGenerator[None]:  # noqa: ARG002 - the pool's shape
+        """No bound: whoever renders inline renders for himself."""
+        yield
+
+    async def render(self, job: Job, deadline: Deadline) -> Report:
+        """The report on a job; see Renderer. Past the deadline the thread goes on: only a process can be killed."""
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                return await asyncio.to_thread(perform, self._run, job)
+        except TimeoutError:
+            raise RenderTimeout("the render did not end before its deadline") from None

@@ -1,0 +1,85 @@
+"""Reading XML from strangers: no external entities, no entity that multiplies, bounded depth and size.
+
+Used for what an image says in XML: an SVG, and the XMP packet of the others. Every refusal is a ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET  # expat: entities are looked at in ``check_prolog``
+from xml.parsers import expat
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_MAX_BYTES = 10_000_000
+"""librsvg refuses more."""
+_MAX_ELEMENTS = 1_000_000
+"""librsvg refuses more."""
+_MAX_DEPTH = 200
+"""Drawing programs nest a few dozen; ElementTree writes recursively, and Python stops at 1000."""
+_MAX_ENTITY = 200
+
+
+def check_prolog(text: bytes) -> None:
+    """Refuse what is too long, is no XML up to its first element, or declares dangerous entities.
+
+    The one harmless kind is an abbreviation of plain characters, which old Adobe Illustrator files are full of
+    (``<!ENTITY ns_svg "http://www.w3.org/2000/svg">``): it refers to nothing, so it cannot multiply.
+    """
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"{len(text)} bytes of XML, the limit is {_MAX_BYTES}")
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = _refuse_entity
+    parser.StartElementHandler = _stop
+    try:
+        parser.Parse(text, True)
+    except _Seen:
+        return
+    except expat.ExpatError as error:
+        raise ValueError(f"not XML: {error}") from None
+    raise ValueError("XML without an element")
+
+
+def read(text: bytes) -> ET.Element:
+    """The root of a document whose prolog ``check_prolog`` accepts. Comments and processing instructions are gone."""
+    check_prolog(text)
+    parser = ET.XMLParser(target=_Builder())  # noqa: S314 - that is what this module is about
+    try:
+        parser.feed(text)
+        root: ET.Element = parser.close()
+    except ET.ParseError as error:
+        raise ValueError(f"not XML: {error}") from None
+    return root
+
+
+class _Builder(ET.TreeBuilder):
+    """A tree that stops growing in time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = self._count = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
+        self._depth += 1
+        self._count += 1
+        if self._depth > _MAX_DEPTH or self._count > _MAX_ELEMENTS:
+            raise ValueError("XML with too many elements, or nested too deep")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ET.Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
+class _Seen(Exception):
+    pass
+
+
+def _stop(*_: object) -> NoReturn:
+    raise _Seen
+
+
+def _refuse_entity(name: str, is_parameter: bool, value: str | None, *_: object) -> None:
+    if is_parameter or value is None or len(value) > _MAX_ENTITY or not {"&", "%", "<"}.isdisjoint(value):
+        raise ValueError(f"XML that declares the entity {name[:40]!r}")

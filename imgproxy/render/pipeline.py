@@ -1,0 +1,219 @@
+"""What happens to a picture, in order: the heart of a render process.
+
+``run`` is the whole way of a job: read the header, choose the format, solve the geometry, load, go through
+``steps.STEPS``, encode.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pyvips
+
+from imgproxy.errors import UnsupportedFormat
+from imgproxy.formats import SVG, Format, writable_instead
+from imgproxy.geometry import Geometry, Sides, Size, Wish, solve
+from imgproxy.model import Plan, Rendition, Report
+from imgproxy.options import (
+    AutoRotate,
+    Background,
+    Crop,
+    Dpr,
+    EnforceThumbnail,
+    Extend,
+    ExtendAspectRatio,
+    Flip,
+    MinSize,
+    Options,
+    Padding,
+    PreserveHdr,
+    Resize,
+    Rotate,
+    SkipProcessing,
+    StripColorProfile,
+    Trim,
+    Watermark,
+    Zoom,
+)
+from imgproxy.render.colour import to_result_space, to_working_space
+from imgproxy.render.crop import with_smart_places
+from imgproxy.render.fields import integer, integers
+from imgproxy.render.load import Picture, read_all, read_header
+from imgproxy.render.save import encode
+from imgproxy.render.scene import Scene
+from imgproxy.render.steps import frame
+from imgproxy.render.svg import sanitize
+from imgproxy.render.trim import trimmed
+from imgproxy.render.watermark import Mark
+
+if TYPE_CHECKING:
+    from imgproxy.model import Job
+
+_INT = pyvips.GValue.gint_type
+_INTS = pyvips.GValue.array_int_type
+_PAGES = ("page-height", "n-pages", "delay", "loop")
+"""What a source said of its pages; a result says its own."""
+
+
+def run(job: Job) -> Report:
+    """The rendition that a job asks for, and what it took. Raises ``SourceError`` and ``UnsupportedFormat``."""
+    start = time.monotonic()
+    plan = job.plan
+    options = plan.options
+    picture = read_header(
+        job.source,
+        plan.limits,
+        auto_rotate=options[AutoRotate].enabled,
+        thumbnail=options[EnforceThumbnail].enabled,
+    )
+    if _passes_unprocessed(plan, picture.format):
+        return Report(_unprocessed(picture), load_s=time.monotonic() - start)
+
+    frames = _frames_kept(plan, picture)
+    format_ = plan.formats.choose(picture.format, animated=frames > 1, alpha=_needs_alpha(options, picture))
+    if format_ is SVG:
+        raise UnsupportedFormat(f"svg can only be made from svg, not from {picture.format.name}")
+    frames = frames if format_.animated_out else 1
+    image = _render(job, picture, format_, frames)
+    loaded = time.monotonic()
+
+    frame_height = image.height // frames
+    format_ = writable_instead(format_, image.width, frame_height, alpha=image.hasalpha())
+    body = encode(image, format_, plan, palette_bits=picture.palette_bits)
+    rendition = Rendition(
+        body=body,
+        format=format_,
+        width=image.width,
+        height=frame_height,
+        source_width=picture.size.width,
+        source_height=picture.size.height,
+        frames=frames,
+    )
+    return Report(rendition, load_s=loaded - start, encode_s=time.monotonic() - loaded)
+
+
+def _passes_unprocessed(plan: Plan, format_: Format) -> bool:
+    """Whether the source's own bytes are the answer: listed formats, and SVG unless pixels are asked for."""
+    requested = plan.formats.requested
+    listed = format_.name in plan.options[SkipProcessing].formats
+    if format_ is SVG and requested is None:
+        return listed or not plan.formats.rasterize_svg
+    return requested is format_ if format_ is SVG else listed and requested in {None, format_}
+
+
+def _unprocessed(picture: Picture) -> Rendition:
+    body = read_all(picture.source)
+    width, height = picture.size.width, picture.size.height
+    return Rendition(
+        sanitize(body) if picture.format is SVG else body,
+        picture.format,
+        width,
+        height,
+        width,
+        height,
+        picture.pages if picture.format.animated_in else 1,
+    )
+
+
+def _frames_kept(plan: Plan, picture: Picture) -> int:
+    """How many frames the result may have, as far as source and request decide it."""
+    requested = plan.formats.requested
+    animates = picture.format.animated_in and (requested is None or requested.animated_out)
+    return min(picture.pages, plan.limits.frames) if animates else 1
+
+
+def _needs_alpha(options: Options, picture: Picture) -> bool:
+    adds = options[Padding] != Padding() or options[Extend].enabled
+    return options[Background].color is None and (picture.alpha or adds)
+
+
+def wish(plan: Plan) -> Wish:
+    """What a plan asks of size and place."""
+    options = plan.options
+    resize, minimum, zoom, crop = options[Resize], options[MinSize], options[Zoom], options[Crop]
+    padding = options[Padding]
+    return Wish(
+        fit=resize.fit,
+        width=resize.width,
+        height=resize.height,
+        enlarge=resize.enlarge,
+        min_width=minimum.width,
+        min_height=minimum.height,
+        zoom_x=zoom.x,
+        zoom_y=zoom.y,
+        dpr=options[Dpr].ratio,
+        crop_width=crop.width,
+        crop_height=crop.height,
+        extend=options[Extend].enabled,
+        extend_ratio=options[ExtendAspectRatio].enabled,
+        padding=Sides(padding.top, padding.right, padding.bottom, padding.left),
+        max_side=plan.limits.result_side,
+    )
+
+
+def _render(job: Job, picture: Picture, format_: Format, frames: int) -> pyvips.Image:
+    """The finished pixels in memory; several frames are stacked."""
+    plan = job.plan
+    flip = plan.options[Flip]
+    turn = replace(
+        picture.turn,
+        angle=plan.options[Rotate].angle,
+        flip_horizontal=flip.horizontal,
+        flip_vertical=flip.vertical,
+    )
+    mark = Mark(job.watermark, plan.options[Watermark], plan.watermark_opacity) if job.watermark else None
+    deep = plan.options[PreserveHdr].enabled and format_.deep
+    stored, trimmed_image = picture.size, None
+    if plan.options[Trim].threshold is not None and frames == 1:
+        trimmed_image = trimmed(to_working_space(picture.load(), deep=deep), plan.options[Trim])
+        stored = Size(trimmed_image.width, trimmed_image.height)
+    geometry = solve(turn.final(stored), wish(plan), vector=picture.format is SVG)
+    scene = Scene(plan, format_, turn, geometry, stored, mark)
+    if frames > 1:
+        return _animation(picture.load(pages=frames), scene, frames)
+    needed = _needed_shrink(geometry, turn.final(stored)) if plan.shrink_on_load else 1.0
+    image = trimmed_image or picture.load_at_least(needed)
+    return _finished(frame(to_working_space(image, deep=deep), scene), scene)
+
+
+def _animation(stack: pyvips.Image, scene: Scene, frames: int) -> pyvips.Image:
+    """Each frame through the pipeline, then stacked again. No animated format has more than 8 bits."""
+    size = scene.stored
+    done: list[pyvips.Image] = []
+    for n in range(frames):
+        # Decoded in order, one frame after another: the source is read once.
+        image = stack.crop(0, n * size.height, size.width, size.height).copy_memory()
+        image = to_working_space(image, deep=False)
+        if n == 0:
+            scene = with_smart_places(image, scene)
+        done.append(_finished(frame(image, scene), scene))
+    # Missing delays: imgproxy's 40 ms.
+    delays = [*integers(stack, "delay"), *[40] * frames][:frames]
+    image = pyvips.Image.arrayjoin(done, across=1).copy_memory()
+    for name, kind, value in (
+        ("page-height", _INT, done[0].height),
+        ("n-pages", _INT, frames),
+        ("loop", _INT, integer(stack, "loop", 0)),
+        ("delay", _INTS, delays),
+    ):
+        image.set_type(kind, name, value)
+    return image
+
+
+def _finished(image: pyvips.Image, scene: Scene) -> pyvips.Image:
+    """The frame in its result's colour space, computed and held in memory: the encoder may need it twice."""
+    keep = not scene.plan.options[StripColorProfile].enabled and scene.format.profile
+    image = to_result_space(image, keep_profile=keep).copy_memory()
+    for name in _PAGES:
+        image.remove(name)
+    return image
+
+
+def _needed_shrink(geometry: Geometry, source: Size) -> float:
+    """By how much the source may be shrunk on load; below 1 for a vector that grows."""
+    crop = geometry.crop
+    width = min(crop.width or source.width, source.width)
+    height = min(crop.height or source.height, source.height)
+    return min(width / geometry.scaled.width, height / geometry.scaled.height)

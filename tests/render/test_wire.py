@@ -1,0 +1,202 @@
+"""The wire: jobs and reports cross it unchanged, and nothing that a hostile worker says is believed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgproxy.errors import BrokenImage, ImageError, InternalError, QueueFull, SourceRefused
+from imgproxy.formats import WEBP
+from imgproxy.model import Job, Rendition, Report, Source
+from imgproxy.render import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+REPORT = Report(Rendition(b"body", WEBP, 3, 2, 30, 20, 4), 0.25, 1, 0.5, 1 << 40, 1, 2, 3)
+SAID = {
+    "kind": "report",
+    "size": 4,
+    "format": "webp",
+    "width": 3,
+    "height": 2,
+    "source_width": 30,
+    "source_height": 20,
+    "frames": 4,
+    "load_s": 0.25,
+    "encode_s": 1,
+    "cpu_s": 0.5,
+    "peak_bytes": 1,
+    "vips_bytes": 1,
+    "vips_peak_bytes": 2,
+    "vips_allocations": 3,
+}
+
+
+@pytest.fixture
+def ends() -> Generator[tuple[socket.socket, socket.socket]]:
+    server, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server.setblocking(False)
+    with server, worker:
+        yield server, worker
+
+
+def memfd(content: bytes) -> int:
+    fd = os.memfd_create("body")
+    os.write(fd, content)
+    return fd
+
+
+def open_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def hear(message: bytes, fds: tuple[int, ...] = ()) -> wire.Answer:
+    """What the server makes of a worker's message."""
+    server, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with server, worker:
+        socket.send_fds(worker, [message], list(fds))
+        return wire.receive_answer(server)
+
+
+def test_a_job_arrives_with_its_descriptors(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
+    server, worker = ends
+    mark = Source(memfd(b"mark"), 4, "https://origin.test/mark.png")
+    wire.send_request(server, Job("plan", source, mark))  # type: ignore[arg-type]
+    job = wire.receive_request(worker)
+    assert isinstance(job, Job)
+    assert job.watermark is not None
+    assert replace(job.source, fd=source.fd) == source
+    assert os.pread(job.watermark.fd, 10, 0) == b"mark"
+    assert {job.source.fd, job.watermark.fd}.isdisjoint({source.fd, mark.fd})
+    for one in (mark, job.source, job.watermark):
+        one.close()
+
+
+def test_a_ping_arrives_and_the_end_is_told(ends: tuple[socket.socket, socket.socket]) -> None:
+    server, worker = ends
+    wire.send_request(server, wire.Ping())
+    assert wire.receive_request(worker) == wire.Ping()
+    server.close()
+    with pytest.raises(EOFError):
+        wire.receive_request(worker)
+
+
+def test_a_job_that_does_not_fit_is_refused(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
+    with pytest.raises(InternalError, match="too large"):
+        wire.send_request(ends[0], Job("x" * 200_000, source))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answer", [REPORT, wire.Ready()])
+def test_an_answer_arrives_unchanged(ends: tuple[socket.socket, socket.socket], answer: wire.Answer) -> None:
+    before = open_fds()
+    wire.send_answer(ends[1], answer)
+    assert wire.receive_answer(ends[0]) == answer
+    assert open_fds() == before
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives", "detail"),
+    [
+        (BrokenImage("half a picture"), BrokenImage, "half a picture"),
+        (InternalError("é" * 9000), InternalError, "é" * 4000),
+        (SourceRefused(404), InternalError, "source_refused: the origin answered 404"),
+        (QueueFull("x"), InternalError, "queue_full: x"),
+    ],
+)
+def test_an_error_arrives_as_its_class(
+    ends: tuple[socket.socket, socket.socket], sent: ImageError, arrives: type[ImageError], detail: str
+) -> None:
+    wire.send_answer(ends[1], sent)
+    answer = wire.receive_answer(ends[0])
+    assert type(answer) is arrives
+    assert str(answer) == detail
+
+
+def test_no_answer_yet_and_none_any_more(ends: tuple[socket.socket, socket.socket]) -> None:
+    with pytest.raises(BlockingIOError):
+        wire.receive_answer(ends[0])
+    ends[1].close()
+    with pytest.raises(EOFError):
+        wire.receive_answer(ends[0])
+
+
+def changed(**fields: Any) -> bytes:
+    return json.dumps(SAID | fields).encode()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"\x80\x04N.",
+        b"null",
+        b"[" * 60_000,
+        b"9" * 60_000,
+        b'{"kind":"ready","more":1}',
+        b'{"kind":"error","code":"timeout","detail":""}',
+        b'{"kind":"error","code":"bad_signature","detail":""}',
+        b'{"kind":"error","code":"broken_image","detail":5}',
+        b'{"kind":"error","code":["broken_image"],"detail":""}',
+        b'{"kind":"error","code":"broken_image"}',
+        json.dumps({name: value for name, value in SAID.items() if name != "cpu_s"}).encode(),
+        changed(more=1),
+        changed(format="exe"),
+        changed(format=["webp"]),
+        changed(size=5),
+        changed(size=3),
+        changed(size=0),
+        changed(size=1 << 40),
+        changed(size=True),
+        changed(width=0),
+        changed(width=-1),
+        changed(width=3.0),
+        changed(height="2"),
+        changed(frames=1 << 60),
+        changed(cpu_s=math.nan),
+        changed(cpu_s=math.inf),
+        changed(load_s=-1),
+        changed(load_s=True),
+        changed(load_s=None),
+        changed(peak_bytes=1 << 60),
+        changed(vips_allocations=-1),
+        b" " * 140_000,
+    ],
+)
+def test_garbage_is_not_believed(message: bytes) -> None:
+    body = memfd(b"body")
+    before = open_fds()
+    with pytest.raises(wire.Garbled):
+        hear(message, (body,))
+    with pytest.raises(wire.Garbled):
+        hear(message)
+    assert open_fds() == before
+    os.close(body)
+
+
+def test_the_body_must_be_one_file_of_the_announced_size() -> None:
+    reader, writer = os.pipe()
+    file = memfd(b"body")
+    fds = (reader, writer, file)
+    before = open_fds()
+    assert isinstance(hear(changed(), (file,)), Report)
+    for wrong in ((), (reader,), (file, file), (file, reader, writer)):
+        with pytest.raises(wire.Garbled):
+            hear(changed(), wrong)
+    assert open_fds() == before
+    for fd in fds:
+        os.close(fd)
+
+
+@given(st.binary(max_size=200) | st.dictionaries(st.sampled_from([*SAID, "code", "detail"]), st.integers() | st.text()))
+def test_nothing_but_garbled_comes_of_garbage(said: bytes | dict[str, Any]) -> None:
+    message = said if isinstance(said, bytes) else json.dumps(said).encode()
+    with pytest.raises((wire.Garbled, EOFError)):
+        hear(message)
