@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,10 @@ class Format:
     max_side: int = 0
     """Longest side that the format can hold, in pixels; 0 where nothing practical limits it."""
     max_pixels: int = 0
+
+    def __reduce__(self) -> tuple[Callable[[str], Format], tuple[str]]:
+        # Formats are compared by identity, also in a render process, where they arrive pickled.
+        return _named, (self.name,)
 
 
 # libjpeg stops at 65,500 (JPEG_MAX_DIMENSION), libwebp at 16,383, AV1 in libheif at 16,384; a GIF's sides are 16 bit.
@@ -134,6 +142,11 @@ FORMATS: tuple[Format, ...] = (JPEG, JXL, PNG, WEBP, GIF, ICO, SVG, HEIC, AVIF, 
 
 BY_NAME: dict[str, Format] = {name: format_ for format_ in FORMATS for name in format_.names}
 
+
+def _named(name: str) -> Format:
+    return BY_NAME[name]
+
+
 SNIFF_BYTES = 32 * 1024
 """How much of a source ``sniff`` wants: an SVG may begin with a long comment (imgproxy: 32 KiB)."""
 
@@ -141,7 +154,7 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 # Each part is atomic, "(?>": else twenty comments before no <svg> take seconds, and each further one twice as long.
 _SVG_START = re.compile(
-    rb"\s*+(?>(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[[^\]]*\])?[^>]*>)\s*+)*+<(?:[\w.-]+:)?svg[\s>/]",
+    rb"\s*+(?>(?:<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\])?[^>]*+>)\s*+)*+<(?:[\w.-]+:)?svg[\s>/]",
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -196,6 +209,14 @@ class FormatRule:
     preferred: tuple[Format, ...] = (JPEG, PNG, GIF)
     """``IMGPROXY_PREFERRED_FORMATS``: what the rest is answered with."""
     rasterize_svg: bool = False
+
+    @property
+    def outcomes(self) -> tuple[Format, ...]:
+        """Every format that the result may have, in the order of ``FORMATS``."""
+        if self.requested is None:
+            return FORMATS
+        asked = {self.requested, *self.enforced}
+        return tuple(each for each in FORMATS if each in asked or (AVIF in asked and each in {PNG, JPEG}))
 
     def choose(self, source: Format, *, animated: bool, alpha: bool) -> Format:
         """The result's format for this source.

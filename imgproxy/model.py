@@ -111,6 +111,7 @@ class Plan:
     limits: Limits = Limits()
     watermark_opacity: float = 1.0
     linear_light: bool = False
+    shrink_on_load: bool = True
     delivery: Delivery = field(default=Delivery(), compare=False)
 
     @property
@@ -131,6 +132,7 @@ class Plan:
             self.limits,
             self.watermark_opacity,
             self.linear_light,
+            self.shrink_on_load,
         )
         return hashlib.sha256("\n".join(map(repr, parts)).encode()).hexdigest()
 
@@ -167,6 +169,14 @@ class Source:
 
     def close(self) -> None:
         os.close(self.fd)
+
+
+@dataclass(frozen=True, slots=True)
+class StillGood:
+    """The origin's 304: the source is as ``validators`` knew it, and this is what the origin says of it now."""
+
+    validators: Validators = Validators()
+    caching: Caching = Caching()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from imgproxy.environment import GoBool, RoomSettings, Words
+from imgproxy.environment import ByteSize, GoBool, RoomSettings, Words
 from imgproxy.errors import OptionForbidden, UnsupportedFormat
-from imgproxy.formats import AVIF, BY_NAME, FORMATS, JXL, WEBP, Format
+from imgproxy.formats import AVIF, BY_NAME, JXL, WEBP, Format, FormatRule
 from imgproxy.model import Client, Delivery, Encoding, ImageRequest, Limits, Plan
 from imgproxy.negotiation import Negotiator, default_width
 from imgproxy.options import (
@@ -84,11 +84,16 @@ class PlanSettings(RoomSettings):
     preserve_hdr: GoBool = Field(default=False, description="Keep 16 bits a channel where the result's format can.")
     enforce_thumbnail: GoBool = Field(default=False, description="Take the thumbnail that an AVIF source carries.")
     return_attachment: GoBool = Field(default=False, description="Answer as attachments, which browsers save.")
-    skip_processing_formats: Words = Field(
+    skip_processing_formats: Annotated[Words, AfterValidator(_known_formats)] = Field(
         default=(), description="Source formats that are passed through unprocessed."
     )
     max_src_resolution: float = Field(default=50, ge=0, description="Largest source, in megapixels; 0 for any.")
-    max_src_file_size: int = Field(default=0, ge=0, description="Largest source file, in bytes; 0 for any.")
+    max_src_file_size: ByteSize = Field(
+        default=256 * 1024 * 1024,
+        ge=0,
+        description="Largest source file, in bytes; 0 for any.",
+        json_schema_extra={"imgproxy": 0, "why": "sources are held in memory while they are rendered"},
+    )
     max_animation_frames: int = Field(
         default=1, ge=1, description="Frames of an animation that are kept; 1 makes all images still."
     )
@@ -106,6 +111,9 @@ class PlanSettings(RoomSettings):
     )
     use_linear_colorspace: GoBool = Field(
         default=False, description="Resize in linear light: slower, fine bright detail survives better."
+    )
+    disable_shrink_on_load: GoBool = Field(
+        default=False, description="Decode sources whole, instead of shrinking them while they are decoded."
     )
     jpeg_progressive: GoBool = Field(default=False, description="Write progressive JPEGs.")
     png_interlaced: GoBool = Field(default=False, description="Write interlaced PNGs.")
@@ -147,7 +155,7 @@ class PlanSettings(RoomSettings):
             PreserveHdr(self.preserve_hdr),
             EnforceThumbnail(self.enforce_thumbnail),
             ReturnAttachment(self.return_attachment),
-            SkipProcessing(tuple(sorted(_known_formats(self.skip_processing_formats)))),
+            SkipProcessing(tuple(sorted(self.skip_processing_formats))),
         )
 
 
@@ -178,14 +186,16 @@ class Planner:
         self._check_permission(options)
         watermark = options[Watermark].opacity > 0 and self._watermark
         kept = options.without(*_RESOLVED, *(() if watermark else (Watermark,)))
+        rule = self._negotiator.rule(_writable(options), client)
         return Plan(
             source=request.source,
             options=kept,
-            formats=self._negotiator.rule(_writable(options), client),
-            encoding=self._encoding(options),
+            formats=rule,
+            encoding=self._encoding(options, rule),
             limits=self._limits(options[SecurityLimits]),
             watermark_opacity=self._settings.watermark_opacity if watermark else 1.0,
             linear_light=self._settings.use_linear_colorspace,
+            shrink_on_load=not self._settings.disable_shrink_on_load,
             delivery=Delivery(options[Filename].name, options[ReturnAttachment].enabled, options[Expires].at),
         )
 
@@ -194,10 +204,10 @@ class Planner:
             names = ", ".join(segment.partition(":")[0] for segment in options[SecurityLimits].write())
             raise OptionForbidden(f"{names}: security options need IMGPROXY_ALLOW_SECURITY_OPTIONS")
 
-    def _encoding(self, options: Options) -> Encoding:
+    def _encoding(self, options: Options, rule: FormatRule) -> Encoding:
         settings = self._settings
         return Encoding(
-            quality=tuple((each.name, self._quality(each, options)) for each in FORMATS if each.quality),
+            quality=tuple((each.name, self._quality(each, options)) for each in rule.outcomes if each.quality),
             jpeg_progressive=settings.jpeg_progressive,
             png_interlaced=settings.png_interlaced,
             png_quantize=settings.png_quantize,

@@ -142,6 +142,8 @@ class Dialect:
     def _read_source(self, segments: list[str]) -> tuple[str, str]:
         if segments[0] == "plain" and len(segments) > 1:
             return _read_plain("/".join(segments[1:]))
+        if segments[0] == "enc" and len(segments) > 1:
+            raise InvalidUrl("encrypted sources (enc/) are not served here: write plain/<URL> or base64")
         if self._settings.base64_url_includes_filename and len(segments) > 1:
             segments = segments[:-1]
         return _read_base64("".join(segments))

@@ -10,9 +10,9 @@ from imgproxy.options.values import Whole
 
 @dataclass(frozen=True, slots=True)
 class MinSize(Option):
-    """Enlarge until the result is at least this wide and high, whatever `enlarge` says; the ratio is kept.
+    """Enlarge until the image is at least this wide and high, whatever `enlarge` says; the ratio is kept.
 
-    Applied before `dpr`.
+    Applied before `dpr`. A box of `resize` stays what it is and crops what is larger, with every type of resizing.
     """
 
     width: int = arg(Whole(unit="px"), 0, "Smallest width.")
@@ -22,4 +22,4 @@ class MinSize(Option):
         Spelling(("min-width", "min_width", "mw"), ("width",)),
         Spelling(("min-height", "min_height", "mh"), ("height",)),
     )
-    examples = ("rs:fit:100:100/mw:200", "rs:fit:100:100/mh:120")
+    examples = ("mw:800", "h:100/mw:200", "rs:fit:100:100/mh:120")
