@@ -1,0 +1,59 @@
+"""The documentation is current, its URLs parse, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from imgproxy.dialects.imgproxy import Dialect
+from imgproxy.model import Client
+from imgproxy.planning import Planner
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+IMAGE_URL = re.compile(r"(?:https?://[\w.:-]+)?(/[^\s\"'`<>/:]+/(?:[a-z_-]+:[^\s\"'`<>]*/)*plain/[^\s\"'`<>]+)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
+
+
+def test_generated_pages_are_current() -> None:
+    run = [sys.executable, "docs/generate.py", "--check"]
+    # Whatever the machine and the environment: the pages come from the code alone.
+    strange = {"PATH": os.environ["PATH"], "IMGPROXY_QUALITY": "1", "PYTHONHASHSEED": "7", "LC_ALL": "C", "PORT": "1"}
+    checked = subprocess.run(run, cwd=ROOT, env=strange, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+
+
+def image_urls() -> list[str]:
+    blocks = (block for page in PAGES for block in CODE.findall(page.read_text(encoding="utf-8")))
+    return sorted({url for block in blocks for url in IMAGE_URL.findall(block) if "<" not in url})
+
+
+def test_there_are_urls_to_look_at() -> None:
+    assert len(image_urls()) >= 3
+
+
+@pytest.mark.parametrize("url", image_urls())
+def test_every_url_parses(url: str) -> None:
+    dialect = Dialect()
+    signed = dialect.split(url.encode().decode("latin-1"))
+    plan = Planner().plan(dialect.read(signed.path), Client())
+    assert plan.source.url.startswith(("http://", "https://", "local://"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_or_a_heading(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    for link in (one or other for one, other in LINK.findall(CODE.sub("", text))):
+        if link.startswith("#"):
+            assert link[1:] in headings, link
+        elif "://" not in link:
+            assert (page.parent / unquote(link)).exists(), link
