@@ -14,7 +14,8 @@
     │   ├── BadSecret             403 bad_secret                           Forbidden
     │   ├── MissingSignature      403 missing_signature                    (the hint itself)
     │   ├── MethodNotAllowed      405 method_not_allowed                   Method not allowed
-    │   └── UnsupportedFormat     422 unsupported_format
+    │   ├── UnsupportedFormat     422 unsupported_format
+    │   └── ResultTooLarge        422 result_too_large
     ├── SourceError               the origin, or what it sent, is wrong     Source is unreachable
     │   ├── SourceUnreachable     404 source_unreachable
     │   ├── AddressForbidden      404 address_forbidden
@@ -156,6 +157,17 @@ class UnsupportedFormat(RequestError):
     status = 422
     code = "unsupported_format"
     remedy = "Ask for jpeg, png, webp, gif, tiff or avif; svg only from an svg source."
+
+
+class ResultTooLarge(RequestError):
+    """The URL asks for more pixels than one result may have."""
+
+    status = 422
+    code = "result_too_large"
+    kind = "image_data_size"
+    remedy = (
+        "Ask for a smaller size, dpr, zoom or padding, or set IMGPROXY_MAX_RESULT_DIMENSION to scale such results down."
+    )
 
 
 class SourceError(ImageError):

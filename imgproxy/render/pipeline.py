@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from imgproxy.errors import UnsupportedFormat
+from imgproxy.errors import ResultTooLarge, UnsupportedFormat
 from imgproxy.formats import SVG, Format, writable_instead
 from imgproxy.geometry import Geometry, Sides, Size, Wish, solve
 from imgproxy.model import Plan, Rendition, Report
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 _INT = pyvips.GValue.gint_type
 _INTS = pyvips.GValue.array_int_type
+_RESULT_PIXELS = 1 << 28
+"""A result is held in memory, and so is what the encoder makes of it: about 1 GiB each, of the 4 that a worker has."""
 _PAGES = ("page-height", "n-pages", "delay", "loop")
 """What a source said of its pages; a result says its own."""
 
@@ -170,6 +172,7 @@ def _render(job: Job, picture: Picture, format_: Format, frames: int) -> pyvips.
         trimmed_image = trimmed(to_working_space(picture.load(), deep=deep), plan.options[Trim])
         stored = Size(trimmed_image.width, trimmed_image.height)
     geometry = solve(turn.final(stored), wish(plan), vector=picture.format is SVG)
+    _check_result(geometry.canvas, frames)
     scene = Scene(plan, format_, turn, geometry, stored, mark)
     if frames > 1:
         return _animation(picture.load(pages=frames), scene, frames)
@@ -209,6 +212,13 @@ def _finished(image: pyvips.Image, scene: Scene) -> pyvips.Image:
     for name in _PAGES:
         image.remove(name)
     return image
+
+
+def _check_result(canvas: Size, frames: int) -> None:
+    pixels = canvas.width * canvas.height * frames
+    if pixels > _RESULT_PIXELS:
+        what = f"{canvas.width}x{canvas.height}" + (f" with {frames} frames" if frames > 1 else "")
+        raise ResultTooLarge(f"the result of {what} would have {pixels} pixels, the limit is {_RESULT_PIXELS}")
 
 
 def _needed_shrink(geometry: Geometry, source: Size) -> float:

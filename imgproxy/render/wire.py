@@ -20,6 +20,7 @@ from imgproxy.errors import (
     BrokenImage,
     ImageError,
     InternalError,
+    ResultTooLarge,
     SourceTooLarge,
     UnknownImageType,
     UnsupportedFormat,
@@ -40,7 +41,8 @@ _MAX_NUMBER = 1 << 53
 
 _FORMATS = {format_.name: format_ for format_ in FORMATS}
 _ERRORS: dict[str, type[ImageError]] = {
-    error.code: error for error in (SourceTooLarge, UnknownImageType, BrokenImage, UnsupportedFormat, InternalError)
+    error.code: error
+    for error in (SourceTooLarge, UnknownImageType, BrokenImage, UnsupportedFormat, ResultTooLarge, InternalError)
 }
 """What a render may find wrong. The server's own refusals (timeout, queue) cannot be forged by a worker."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import pytest
 import pyvips
 
 from imgproxy.render.metadata import strip
+from tests.render.rendering import render
 
 TEXT, BLOB = pyvips.GValue.gstr_type, pyvips.GValue.blob_type
 IIM = b"".join(
@@ -212,3 +214,13 @@ def test_bare_iptc_of_a_tiff_is_wrapped_for_jpeg() -> None:
     assert left.startswith(b"Photoshop 3.0\0")
     assert b"Jane Doe" in left
     assert b"secret" not in left
+
+
+@pytest.mark.parametrize("stripped", [True, False])
+def test_a_png_keyword_in_latin_1_breaks_nothing(*, stripped: bool) -> None:
+    """PNG §11.3.3: keywords are Latin-1, which pyvips takes for UTF-8."""
+    png: bytes = pyvips.Image.black(9, 9).pngsave_buffer()
+    chunk = b"tEXt\xdcbersicht\0drawn"
+    chunk = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    result = render(png[:33] + chunk + png[33:], strip_metadata=stripped)
+    assert (result.width, stripped and b"drawn" in result.body) == (9, False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imgproxy.errors import UnsupportedFormat
+from imgproxy.errors import ResultTooLarge, UnsupportedFormat
 from imgproxy.formats import AVIF, GIF, JPEG, PNG, SVG, WEBP
 from imgproxy.geometry import Size, Turn, solve
 from imgproxy.model import Limits
@@ -288,3 +288,9 @@ def test_smart_crop_of_an_animation_does_not_jump() -> None:
 
 def size(result: Rendition) -> tuple[int, int]:
     return result.width, result.height
+
+
+@pytest.mark.parametrize("options", ["rs:force:60000:60000:1", "pd:100000", "z:1000:1000/el:1", "s:30000:30000:0:1"])
+def test_a_result_of_too_many_pixels_is_refused_before_it_is_made(options: str) -> None:
+    with pytest.raises(ResultTooLarge, match="pixels, the limit is"):
+        render(charts.quadrants(), options)
