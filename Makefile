@@ -16,14 +16,14 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # other half talks to sockets, processes and libvips, where a floor is what can be asked.
 PURE := imgproxy/dialects/*,imgproxy/options/*,imgproxy/planning.py,imgproxy/negotiation.py,$\
 imgproxy/presets.py,imgproxy/geometry.py,imgproxy/formats.py,imgproxy/signing.py,$\
-imgproxy/model.py,imgproxy/errors.py
+imgproxy/model.py,imgproxy/errors.py,imgproxy/etags.py,imgproxy/environment.py
 FLOOR ?= 85
 
 # For example: make test ARGS="-k orientation"
 ARGS ?=
 PYTEST := $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: help install demo serve test fmt lint types imports golden docs docs-check hadolint image \
+.PHONY: help install demo serve test hostile fmt lint types imports golden docs docs-check hadolint image \
         cover check lock clean parts
 
 help:
@@ -65,6 +65,9 @@ types: install ## check types
 imports: install ## check the import contracts
 	$(BIN)/lint-imports
 
+hostile: install ## render every file of IMAGE_CORPUS (../shared/corpus) under three plans; takes minutes
+	$(BIN)/pytest -m soak -s $(ARGS)
+
 golden: install parts ## write goldens that are missing or no longer match; then look at the diff
 	IMGPROXY_GOLDEN=write $(PYTEST) $(ARGS)
 
@@ -85,7 +88,7 @@ cover: install parts ## run the suite; the pure half must be covered whole, the 
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=$(FLOOR)
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100 --include='$(PURE)'
 
-check: lint types imports docs-check hadolint cover ## everything CI runs
+check: lint types imports docs-check image cover ## everything CI runs
 
 lock: ## resolve the lock files anew; UPGRADE=--upgrade takes newer versions
 	@.ci/lock $(PYTHON) $(UPGRADE)

@@ -7,19 +7,24 @@ import http.client
 import json
 import socket
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from imgproxy import __version__
 from imgproxy.errors import ImageError
 from imgproxy.settings import BadSettings, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imgproxy.explanation import Step
+
+_PATIENCE_S = 6
 
 _out = Console(highlight=False, soft_wrap=True)
 
@@ -45,12 +50,17 @@ def serve() -> None:
 
 
 @main.command()
-@click.option("--port", default=0, help="Port to listen at; a free one, 8080 if it is, by default.")
+@click.option(
+    "--port", default=0, type=click.IntRange(0, 65535), help="Port to listen at; a free one, 8080 if it is, by default."
+)
 def demo(port: int) -> None:
     """Run a server on this machine with sample pictures, a random key and clickable signed URLs."""
     from imgproxy.demo import run  # noqa: PLC0415 - only this command needs the samples
 
-    run(port, _out.print)
+    try:
+        run(port, _out.print)
+    except (OSError, ImageError) as error:
+        _fail(f"The demo could not start: {error}")
 
 
 @main.command()
@@ -86,18 +96,19 @@ def explain(url: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"good": not failed, "steps": [step.as_dict() for step in steps]}, indent=2))
     else:
-        _out.print(_table(steps))
+        for line in _lines(steps):
+            _out.print(line)
     sys.exit(1 if failed else 0)
 
 
-def _table(steps: list[Step]) -> Table:
-    table = Table(show_header=False, box=None, pad_edge=False)
+def _lines(steps: list[Step]) -> Iterator[str]:
+    """No table: it would fold or cut URLs, which are there to be copied."""
+    width = max(len(step.name) for step in steps)
     for step in steps:
         mark = "[green]✓[/]" if step.good else "[red]✗[/]"
-        table.add_row(mark, f"[bold]{step.name}[/]", *(_escaped(step.text),))
+        yield f"{mark}  [bold]{step.name:<{width}}[/]  {escape(step.text)}"
         if step.remedy:
-            table.add_row("", "", f"[yellow]{_escaped(step.remedy)}[/]")
-    return table
+            yield f"{'':{width + 5}}[yellow]{escape(step.remedy)}[/]"
 
 
 @main.command()
@@ -128,29 +139,24 @@ def health() -> None:
     """Ask the server that these settings describe whether it works; exit with 1 if not."""
     try:
         status, text = _ask_health(_settings().web.bind)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         _fail(f"The server does not answer: {error}")
     click.echo(text)
     sys.exit(0 if status == http.client.OK else 1)
 
 
 def _ask_health(bind: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("localhost", timeout=6)
-    if bind.startswith("unix:"):
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(6)
-        connection.sock.connect(bind.removeprefix("unix:"))
-    else:
-        host, _, port = bind.rpartition(":")
-        host = host.strip("[]")
-        connection = http.client.HTTPConnection(
-            "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host,  # noqa: S104 - compared, not bound
-            int(port),
-            timeout=6,
-        )
-    connection.request("GET", "/health")
-    response = connection.getresponse()
-    return response.status, response.read(1024).decode(errors="replace")
+    host, _, port = ("", "", "80") if bind.startswith("unix:") else bind.rpartition(":")
+    host = host.strip("[]")
+    host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+    with closing(http.client.HTTPConnection(host, int(port), timeout=6)) as connection:
+        if bind.startswith("unix:"):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(6)
+            connection.sock.connect(bind.removeprefix("unix:"))
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        return response.status, response.read(1024).decode(errors="replace")
 
 
 @main.command()
@@ -169,7 +175,3 @@ def _settings() -> Settings:
 def _fail(text: str) -> NoReturn:
     click.echo(text, err=True)
     sys.exit(1)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

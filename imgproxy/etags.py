@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from itsdangerous.encoding import base64_decode, base64_encode
+from itsdangerous.exc import BadData
 from pydantic import Field
 
 from imgproxy.environment import RoomSettings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from imgproxy.model import Conditions, Plan
 
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')  # RFC 9110 §8.8.3, printable ASCII only
+_SENDABLE = re.compile(r"[\x20-\x7e\x80-\xff]+")
 _LONGEST = 256
 """Longest origin tag that is carried along, in characters."""
 
@@ -54,11 +56,8 @@ class Tags:
             return Validators(None, conditions.if_modified_since)
         for tag in _TAG.findall(conditions.if_none_match):
             of_plan, dot, origin = tag.partition(".")
-            if dot and of_plan == self._plan(plan):
-                try:
-                    return Validators(base64_decode(origin).decode("latin-1"))
-                except ValueError:
-                    continue
+            if dot and of_plan == self._plan(plan) and (known := _taken_out(origin)):
+                return Validators(known)
         return Validators()
 
     def matches(self, conditions: Conditions, etag: str | None) -> bool:
@@ -70,3 +69,12 @@ class Tags:
 
     def _plan(self, plan: Plan) -> str:
         return hashlib.sha256(f"{self._buster}\n{plan.key}".encode()).hexdigest()[:16]
+
+
+def _taken_out(text: str) -> str | None:
+    """The origin's tag in a tag of ours; None for what we cannot have made: anybody can write such a tag."""
+    try:
+        tag = base64_decode(text).decode("latin-1")
+    except BadData:
+        return None
+    return tag if _SENDABLE.fullmatch(tag) else None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from imgproxy.settings import Settings
 
+_LAST_SECOND = 253402300799
 _HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 
 
@@ -82,7 +83,8 @@ def _plan(plan: Plan) -> Iterator[Step]:
     qualities = dict(plan.encoding.quality)
     yield Step("quality", ", ".join(f"{name} {quality}" for name, quality in qualities.items()))
     if plan.delivery.expires:
-        expires = datetime.fromtimestamp(plan.delivery.expires, UTC)
+        # A timestamp in milliseconds, as JavaScript has them, lies beyond what a datetime holds.
+        expires = datetime.fromtimestamp(min(plan.delivery.expires, _LAST_SECOND), UTC)
         over = expires < datetime.now(UTC)
         yield Step("expires", f"{expires:%Y-%m-%d %H:%M:%S} UTC{', which is over' if over else ''}", good=not over)
     yield Step("key", plan.key)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from imgproxy.errors import BrokenImage, ExpiredUrl, SourceError
-from imgproxy.model import Job, RawReply, Reply, Unchanged, Validators
+from imgproxy.model import Job, RawReply, Reply, StillGood, Unchanged, Validators
 from imgproxy.options import Raw, Watermark
 
 if TYPE_CHECKING:
@@ -88,8 +88,6 @@ class Service:
             except SourceError as error:
                 if isinstance(error, BrokenImage) or not self.fallback:
                     raise
-                fields = {"request_id": journey.request_id, "code": error.code, "reason": str(error)}
-                _log.warning("answering with the fallback image", extra={"fields": fields})
                 return await self._fall_back(plan, error, deadline, journey)
 
     def plan(self, target: str, client: Client) -> Plan:
@@ -109,8 +107,10 @@ class Service:
             source = await self.origins.fetch(
                 plan.source, max_bytes=plan.limits.source_bytes, deadline=deadline, validators=known
             )
-        if source is None:
-            return Unchanged(plan, self.tags.mint(plan, known))
+        if isinstance(source, StillGood):
+            told = source.validators
+            validators = Validators(told.etag or known.etag, told.last_modified or known.last_modified)
+            return Unchanged(plan, self.tags.mint(plan, validators), source.caching)
         try:
             validators = self.tags.mint(plan, source.validators)
             if self.tags.matches(conditions, validators.etag):
@@ -139,7 +139,13 @@ class Service:
 
     async def _fall_back(self, plan: Plan, error: SourceError, deadline: Deadline, journey: Journey) -> Reply:
         """The fallback image under the same plan, without validators: the source may be back any time."""
-        source = await self.fallback.source(deadline)
+        fields = {"request_id": journey.request_id, "code": error.code, "reason": str(error)}
+        try:
+            source = await self.fallback.source(deadline)
+        except SourceError as missing:
+            _log.error("the fallback image cannot be had: %s", missing, extra={"fields": fields})
+            raise error from missing
+        _log.warning("answering with the fallback image", extra={"fields": fields})
         try:
             report = await self._render(plan, source, deadline, journey)
         finally:

@@ -116,7 +116,7 @@ class Signer:
                 if len(given) >= _TELLING and hmac.compare_digest(wanted, given):
                     return mistake.text
         return (
-            f"none of the {len(self.pairs)} configured key and salt pairs gives this signature:"
+            f"this is not the path's signature by any configured key ({len(self.pairs)}):"
             " another key or salt was used, or the path was changed after signing"
         )
 

@@ -92,7 +92,7 @@ def test_any_pair_that_matches_is_accepted_and_the_newest_signs() -> None:
     assert signer.verify(OLD.sign("/asd"), "/asd") == 0
     assert signer.verify(NEW.sign("/asd"), "/asd") == 1
     assert signer.sign("/asd") == f"/{NEW.sign('/asd')}/asd"
-    with pytest.raises(BadSignature, match="none of the 2 configured"):
+    with pytest.raises(BadSignature, match="by any configured key"):
         signer.verify(KeyPair(b"old", b"pepper").sign("/asd"), "/asd")  # a pair is a pair
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field
 
 from imgproxy.environment import RoomSettings
-from imgproxy.model import Source, SourceRef
+from imgproxy.model import Source, SourceRef, StillGood
 
 if TYPE_CHECKING:
     from imgproxy.model import Deadline
@@ -74,12 +74,12 @@ class ConfiguredPicture:
         if self._kept is None:
             # Two first requests may both fetch: the later one's descriptor is closed.
             fetched = await self._origins.fetch(SourceRef(self._url), max_bytes=0, deadline=deadline)
+            if isinstance(fetched, StillGood):  # pragma: no cover - only a conditional request is answered with 304
+                raise AssertionError("an unconditional fetch gave nothing")
             if self._kept is None:
                 self._kept = fetched
-            elif fetched is not None:
+            else:
                 fetched.close()
-        if self._kept is None:  # pragma: no cover - only a conditional request is answered with 304
-            raise AssertionError("an unconditional fetch gave nothing")
         return replace(self._kept, fd=os.dup(self._kept.fd))
 
     def close(self) -> None:

@@ -14,13 +14,13 @@ from imgproxy.errors import (
     SourceUnreachable,
     TooManyRedirects,
 )
-from imgproxy.model import Validators
+from imgproxy.model import StillGood, Validators
 from imgproxy.origins import targets
 from imgproxy.origins.allowed import AllowedSources
 from imgproxy.origins.failures import our_errors, time_limit
 from imgproxy.origins.files import FilesTransport
 from imgproxy.origins.http import HttpTransport
-from imgproxy.origins.landing import chunks, land
+from imgproxy.origins.landing import chunks, land, said
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -68,8 +68,8 @@ class Origins:
         max_bytes: int,
         deadline: Deadline,
         validators: Validators = _NONE,
-    ) -> Source | None:
-        """The source in a memfd, or None if the origin says that ``validators`` still fit (304).
+    ) -> Source | StillGood:
+        """The source in a memfd, or StillGood if the origin says that ``validators`` still fit (304).
 
         ``max_bytes`` counts what arrives and what it unpacks to; 0 is no limit. The caller closes the
         source. Raises a SourceError, a RequestError (this URL is not to be fetched), or RenderTimeout
@@ -81,7 +81,7 @@ class Origins:
                 response = await self._ask(ref, asked)
                 try:
                     if response.status_code == 304 and asked:
-                        return None
+                        return StillGood(*said(response))
                     return await land(response, ref.url, max_bytes)
                 finally:
                     await response.aclose()

@@ -32,12 +32,14 @@ async def land(response: httpx.Response, url: str, max_bytes: int) -> Source:
         on_failure.callback(os.close, fd)
         size = await _receive(response, fd, max_bytes, length)
         on_failure.pop_all()
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower() or None
+    return Source(fd, size, url, media_type, *said(response))
+
+
+def said(response: httpx.Response) -> tuple[Validators, Caching]:
+    """What the origin says about keeping its answer."""
     headers = response.headers
-    return Source(
-        fd,
-        size,
-        url,
-        headers.get("content-type", "").partition(";")[0].strip().lower() or None,
+    return (
         Validators(headers.get("etag"), headers.get("last-modified")),
         Caching(headers.get("cache-control"), headers.get("expires")),
     )

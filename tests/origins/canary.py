@@ -11,7 +11,7 @@ import errno
 import socket
 
 from imgproxy.errors import AddressForbidden, ImageError
-from imgproxy.model import Deadline, SourceRef
+from imgproxy.model import Deadline, Source, SourceRef
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.fetch import Origins
 
@@ -57,7 +57,7 @@ async def outcome(url: str, allow: str = "") -> ImageError | None:
         return error
     finally:
         await origins.aclose()
-    assert source is not None
+    assert isinstance(source, Source)
     source.close()
     return None
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgproxy.errors import SourceRefused, SourceTooLarge
-from imgproxy.model import Deadline, SourceRef, Validators
+from imgproxy.model import Deadline, Source, SourceRef, StillGood, Validators
 from tests.origins.origin import descriptors
 
 if TYPE_CHECKING:
-    from imgproxy.model import Source
     from imgproxy.origins.fetch import Origins
 
 Put = Callable[[str, bytes], str]
@@ -26,9 +25,9 @@ def soon(seconds: float = 5) -> Deadline:
     return Deadline.after(seconds)
 
 
-def taken(source: Source | None) -> bytes:
+def taken(source: Source | StillGood) -> bytes:
     """The bytes of a source, which is closed."""
-    assert source is not None
+    assert isinstance(source, Source)
     try:
         body = os.pread(source.fd, source.size + 1, 0)
         assert len(body) == source.size
@@ -43,7 +42,7 @@ class OriginContract:
     async def test_fetches_what_is_there(self, origins: Origins, put: Put) -> None:
         url = put("dir/cat.png", PICTURE)
         source = await origins.fetch(SourceRef(url), max_bytes=0, deadline=soon())
-        assert source is not None
+        assert isinstance(source, Source)
         assert source.url == url
         assert source.media_type == "image/png"
         assert source.validators.etag
@@ -65,7 +64,7 @@ class OriginContract:
     async def test_says_that_a_known_version_still_fits(self, origins: Origins, put: Put) -> None:
         ref = SourceRef(put("cat.png", PICTURE))
         source = await origins.fetch(ref, max_bytes=0, deadline=soon())
-        assert source is not None
+        assert isinstance(source, Source)
         source.close()
         for known in (
             source.validators,
@@ -73,7 +72,8 @@ class OriginContract:
             Validators(last_modified=source.validators.last_modified),
         ):
             again = await origins.fetch(ref, max_bytes=0, deadline=soon(), validators=known)
-            assert again is None
+            assert isinstance(again, StillGood)
+            assert again.validators == source.validators
         other = Validators(etag='"other"', last_modified=source.validators.last_modified)
         again = await origins.fetch(ref, max_bytes=0, deadline=soon(), validators=other)
         assert taken(again) == PICTURE

@@ -27,7 +27,7 @@ from imgproxy.errors import (
     SourceUnreachable,
     TooManyRedirects,
 )
-from imgproxy.model import Caching, Deadline, SourceRef, Validators
+from imgproxy.model import Caching, Deadline, Source, SourceRef, Validators
 from imgproxy.origins import http
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.fetch import Origins
@@ -113,7 +113,7 @@ async def test_what_the_origin_said_is_remembered(origins: Origins) -> None:
     said = ('ETag: W/"1"', "Last-Modified: x", "Cache-Control: max-age=60", "Expires: never")
     async with running(says(whole(b"picture", *said))) as origin:
         source = await origins.fetch(SourceRef(origin.url()), max_bytes=0, deadline=soon())
-    assert source is not None
+    assert isinstance(source, Source)
     assert source.validators == Validators('W/"1"', "x")
     assert source.caching == Caching("max-age=60", "never")
     assert source.media_type is None
@@ -257,7 +257,7 @@ async def test_redirects_are_followed(origins: Origins, status: int, location: s
     async with running(answer) as origin:
         ref = SourceRef(origin.url("/0"))
         source = await origins.fetch(ref, max_bytes=0, deadline=soon())
-        assert source is not None
+        assert isinstance(source, Source)
         assert source.url == ref.url
         assert taken(source) == b"picture"
 

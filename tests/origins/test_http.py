@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgproxy.errors import SourceUnreachable
-from imgproxy.model import SourceRef
+from imgproxy.model import Source, SourceRef
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.fetch import Origins
 from tests.origins.contract import OriginContract, Put, soon, taken
@@ -83,7 +83,7 @@ async def test_the_media_type_has_no_parameters() -> None:
         origins = Origins(OriginSettings(allow_loopback_source_addresses=True))
         source = await origins.fetch(SourceRef(origin.url()), max_bytes=0, deadline=soon())
         await origins.aclose()
-    assert source is not None
+    assert isinstance(source, Source)
     source.close()
     assert source.media_type == "image/png"
 

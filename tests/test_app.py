@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from imgproxy.app import node, serve
+from imgproxy.errors import WorkerLost
+from imgproxy.settings import Settings
+from tests import charts
+from tests.origins.origin import descriptors
+from tests.serving import KEY, SALT, free_port, signed
+
+pytestmark = pytest.mark.e2e
+
+
+def settings(root: Path, **given: str) -> Settings:
+    (root / "photo.png").write_bytes(charts.quadrants(300, 200))
+    (root / "mark.png").write_bytes(charts.mark())
+    all_given = {
+        "workers": "1",
+        "local_filesystem_root": str(root),
+        "drain_delay": "0",
+        "key": KEY,
+        "salt": SALT,
+    } | given
+    return Settings.read({f"IMGPROXY_{name.upper()}": value for name, value in all_given.items()})
+
+
+async def test_a_node_serves_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    given = settings(
+        tmp_path,
+        watermark_path=str(tmp_path / "mark.png"),
+        fallback_image_path=str(tmp_path / "mark.png"),
+        prometheus_namespace="shop",
+        auto_webp="1",
+        path_prefix="/img",
+    )
+    before = descriptors()
+    async with node(given, landing="<h1>Hello</h1>") as running:
+        transport = httpx.ASGITransport(running.ops)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            assert (await client.get("/")).text == "<h1>Hello</h1>"
+            assert (await client.get("/health")).text == "imgproxy is running"
+            target = f"/img{signed('local:///photo.png', 'w:30', 'wm:1')}"
+            answer = await client.get(target, headers={"accept": "image/webp"})
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+            assert answer.headers["vary"] == "Accept"
+            stand_in = await client.get(f"/img{signed('local:///missing.png')}", headers={"accept": "*/*"})
+            assert (stand_in.status_code, stand_in.headers["content-type"]) == (200, "image/png")
+        assert "shop_requests_total 2.0" in running.metrics.text()
+        assert "shop_workers 1.0" in running.metrics.text()
+        pids = running.pool.pids
+        assert len(pids) == 2
+    assert running.pool.pids == ()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert descriptors() == before
+
+
+async def test_a_node_without_render_processes_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgproxy.render.process.ENVIRONMENT", {"PYTHONPATH": "/nowhere", "PYTHONHOME": "/nowhere"})
+    before = descriptors()
+    with pytest.raises(WorkerLost):
+        async with node(settings(tmp_path)):
+            pass
+    assert descriptors() == before
+
+
+async def test_serving_says_its_facts_and_warnings_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    given = settings(tmp_path, bind=f"127.0.0.1:{free_port()}", presets="thumb=w:3", ttll="1")
+    await serve(given, on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    said = [record.getMessage() for record in caplog.records if record.name == "imgproxy"]
+    assert said[1:5] == ["render processes: 1", "signing keys: 1", "presets: thumb", f"local files: {tmp_path}"]
+    assert said[5].startswith("IMGPROXY_TTLL is not a setting of this server, did you mean IMGPROXY_TTL?")
+    assert KEY not in caplog.text
+
+
+async def test_a_server_without_keys_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    given = settings(tmp_path, bind=f"127.0.0.1:{free_port()}", key="", salt="", local_filesystem_root="")
+    async with asyncio.timeout(20):
+        await serve(given, on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert "URLs are NOT checked" in caplog.text
+    assert "local files: off" in caplog.text

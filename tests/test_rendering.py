@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imgproxy.errors import BadOption, SourceForbidden, SourceTooLarge, UnsupportedFormat
+from imgproxy.model import Rendition
+from imgproxy.rendering import render
+from imgproxy.settings import Settings
+from tests import charts
+from tests.origins.origin import running, says, whole
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    file = tmp_path / "photo.png"
+    file.write_bytes(charts.quadrants(300, 200))
+    return str(file)
+
+
+async def rendered(source: str, out: str, *options: str, **given: str) -> Rendition:
+    settings = Settings.read({f"IMGPROXY_{name.upper()}": value for name, value in given.items()})
+    return await render(source, Path(out), options, settings)
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "format_"),
+    [
+        ("a.webp", [], "webp"),
+        ("a.JPG", [], "jpeg"),
+        ("a.webp", ["f:gif"], "gif"),
+        ("a.webp", ["ext:avif", "f:tiff"], "tiff"),
+        ("a", [], "png"),
+        ("a.dat", [], "png"),
+    ],
+)
+async def test_the_extension_names_the_format_unless_an_option_does(
+    photo: str, out: str, options: list[str], format_: str
+) -> None:
+    rendition = await rendered(photo, out, "rs:fit:90:90", *options)
+    assert rendition.format.name == format_
+    assert (rendition.width, rendition.height) == (90, 60)
+    assert (rendition.source_width, rendition.source_height) == (300, 200)
+
+
+async def test_a_url_is_fetched_under_the_servers_rules(photo: str) -> None:
+    async with running(says(whole(charts.quadrants(300, 200)))) as origin:
+        rendition = await rendered(origin.url(), "a.png", "w:30", allow_loopback_source_addresses="1")
+        assert rendition.width == 30
+    root = str(Path(photo).parent)
+    assert (await rendered("local:///photo.png", "a.png", local_filesystem_root=root)).width == 300
+    with pytest.raises(SourceForbidden):
+        await rendered("local:///photo.png", "a.png")
+
+
+async def test_presets_watermark_and_limits_are_the_servers(photo: str, tmp_path: Path) -> None:
+    (tmp_path / "mark.png").write_bytes(charts.mark())
+    assert (await rendered(photo, "a.png", "pr:small", presets="small=w:30")).width == 30
+    assert (await rendered(photo, "a.png", "rs_fit_30_30", arguments_separator="_")).width == 30
+    plain = await rendered(photo, "a.png")
+    marked = await rendered(photo, "a.png", "wm:1", watermark_path=str(tmp_path / "mark.png"))
+    assert plain.body != marked.body
+    with pytest.raises(SourceTooLarge):
+        await rendered(photo, "a.png", max_src_resolution="0.01")
+
+
+async def test_mistakes(photo: str) -> None:
+    with pytest.raises(BadOption, match="did you mean"):
+        await rendered(photo, "a.png", "wdth:3")
+    with pytest.raises(BadOption, match="'width' has no arguments"):
+        await rendered(photo, "a.png", "width")
+    with pytest.raises(UnsupportedFormat):
+        await rendered(photo, "a.jxl")
+    with pytest.raises(FileNotFoundError):
+        await rendered(photo + "x", "a.png")
+    with pytest.raises(OSError, match="is not a file"):
+        await rendered(str(Path(photo).parent), "a.png")
