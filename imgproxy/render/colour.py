@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pyvips
 
+from imgproxy.formats import JPEG, TIFF, Format
 from imgproxy.render.fields import blob
 
 _RGB = {"srgb", "rgb", "rgb16"}
@@ -15,6 +16,9 @@ _GREY = {"b-w", "grey16"}
 _DEEP = {"rgb16", "grey16"}
 _PROFILE = "icc-profile-data"
 _ICC_MAX_BYTES = 4 * 1024 * 1024
+_CMYK_PROFILE = "imgproxy-cmyk-profile"
+"""Field that remembers the profile of a CMYK source while it is worked on in sRGB."""
+_CMYK_FORMATS = (JPEG, TIFF)
 
 
 def to_working_space(image: pyvips.Image, *, deep: bool) -> pyvips.Image:
@@ -32,8 +36,10 @@ def to_working_space(image: pyvips.Image, *, deep: bool) -> pyvips.Image:
     return image.copy(interpretation="srgb") if image.interpretation == "rgb" else image
 
 
-def to_result_space(image: pyvips.Image, *, keep_profile: bool) -> pyvips.Image:
+def to_result_space(image: pyvips.Image, format_: Format, *, keep_profile: bool) -> pyvips.Image:
     """An image as it is written: in its own profile if that is kept, else in sRGB (or grey) without one."""
+    if keep_profile and format_ in _CMYK_FORMATS and image.get_typeof(_CMYK_PROFILE) and not image.hasalpha():
+        return _exported(image)
     if keep_profile or not image.get_typeof(_PROFILE):
         return image
     if _is_srgb(blob(image, _PROFILE)):
@@ -71,13 +77,29 @@ def _guess(image: pyvips.Image) -> pyvips.Image:
 
 def _imported(image: pyvips.Image) -> pyvips.Image:
     """CMYK, Lab, linear light and the like as sRGB, without their profile."""
+    profile = b""
     if image.interpretation == "cmyk":
         try:
+            profile = blob(image, _PROFILE)
             image = image.icc_import(embedded=True, input_profile="cmyk")
         except pyvips.Error:
             # The embedded profile is broken: the built-in one is the best guess.
+            profile = b""
             image = without_profile(image).icc_import(input_profile="cmyk")
-    return without_profile(image.colourspace("srgb"))
+    image = without_profile(image.colourspace("srgb"))
+    return _with_field(image, _CMYK_PROFILE, profile) if profile else image
+
+
+def _exported(image: pyvips.Image) -> pyvips.Image:
+    """An sRGB image in the CMYK that its source had, with that profile."""
+    profile = blob(image, _CMYK_PROFILE)
+    return _with_field(image.colourspace("lab"), _PROFILE, profile).icc_export(depth=8)
+
+
+def _with_field(image: pyvips.Image, name: str, value: bytes) -> pyvips.Image:
+    image = image.copy()
+    image.set_type(pyvips.GValue.blob_type, name, value)  # pyright: ignore[reportArgumentType] - the stub forgets blobs
+    return image
 
 
 def _eight_bits(image: pyvips.Image) -> pyvips.Image:

@@ -208,7 +208,7 @@ def _animation(stack: pyvips.Image, scene: Scene, frames: int) -> pyvips.Image:
 def _finished(image: pyvips.Image, scene: Scene) -> pyvips.Image:
     """The frame in its result's colour space, computed and held in memory: the encoder may need it twice."""
     keep = not scene.plan.options[StripColorProfile].enabled and scene.format.profile
-    image = to_result_space(image, keep_profile=keep).copy_memory()
+    image = to_result_space(image, scene.format, keep_profile=keep).copy_memory()
     for name in _PAGES:
         image.remove(name)
     return image

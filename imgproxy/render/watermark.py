@@ -62,7 +62,7 @@ class Mark:
         )
         scaled = solve(natural, box, vector=picture.format is SVG).scaled
         mark = to_working_space(picture.load_at_least(natural.width / scaled.width), deep=False).copy_memory()
-        mark = with_alpha(to_result_space(mark, keep_profile=False)).autorot()
+        mark = with_alpha(to_result_space(mark, picture.format, keep_profile=False)).autorot()
         return resized(mark, scaled).copy_memory()
 
 

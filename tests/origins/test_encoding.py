@@ -14,7 +14,11 @@ from imgproxy.origins.encoding import Inflater, inflater
 
 @given(st.binary(), st.sampled_from(["gzip", "deflate", "bare"]), st.integers(1, 50))
 def test_any_body_in_any_pieces(body: bytes, coding: str, step: int) -> None:
-    packed = {"gzip": gzip.compress(body, mtime=0), "deflate": zlib.compress(body), "bare": zlib.compress(body, wbits=-15)}
+    packed = {
+        "gzip": gzip.compress(body, mtime=0),
+        "deflate": zlib.compress(body),
+        "bare": zlib.compress(body, wbits=-15),
+    }
     decoder = Inflater("gzip" if coding == "gzip" else "deflate")
     data = packed[coding]
     out = [piece for at in range(0, len(data), step) for piece in decoder.feed(data[at : at + step])]

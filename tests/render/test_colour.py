@@ -90,10 +90,49 @@ def test_cmyk_becomes_srgb() -> None:
     assert near(image(285, 185), SOUTH_EAST, 6)
 
 
-def test_cmyk_is_srgb_even_where_profiles_are_kept() -> None:
-    image = opened(render(charts.cmyk(), "scp:0/f:jpg").body)
-    assert (image.bands, image.interpretation) == (3, "srgb")
+@pytest.mark.parametrize("format_", ["jpg", "tiff"])
+def test_cmyk_stays_what_it_is_with_its_profile(format_: str) -> None:
+    image = opened(render(charts.cmyk(), f"scp:0/w:150/f:{format_}").body)
+    assert image.interpretation == "cmyk"
+    assert image.get(PROFILE) == opened(charts.cmyk()).get(PROFILE)
+    assert near(image.icc_import(embedded=True).colourspace("srgb")(142, 92), SOUTH_EAST, 12)
+
+
+@pytest.mark.parametrize("options", ["scp:0/f:webp", "scp:0/f:png", "scp:0/pd:9/f:tiff"])
+def test_cmyk_is_srgb_where_it_cannot_be_kept(options: str) -> None:
+    image = opened(render(charts.cmyk(), options).body)
+    assert image.interpretation == "srgb"
     assert not image.get_typeof(PROFILE)
+
+
+def test_other_spaces_become_srgb() -> None:
+    chart = opened(charts.quadrants(300, 200))
+    for space in ("lab", "labs"):
+        image = rendered(chart.colourspace(space).tiffsave_buffer())
+        assert near(image(15, 15), NORTH_WEST, 3), space
+
+
+def test_bands_without_a_meaning_are_colours_or_grey() -> None:
+    chart = opened(charts.quadrants(300, 200))
+    for bands, expected in ((chart.bandjoin([chart[0], chart[1]]), 3), (chart[:1].bandjoin(chart[1]), 1)):
+        image = rendered(bands.copy(interpretation="multiband").tiffsave_buffer())
+        assert image.bands >= expected
+        assert abs(image(15, 15)[0] - NORTH_WEST[0]) <= 1
+
+
+@pytest.mark.parametrize("kind", ["float", "uint"])
+def test_numbers_of_other_kinds_are_cut_to_eight_bits(kind: str) -> None:
+    grey = opened(charts.grey())
+    image = rendered(grey.cast(kind).tiffsave_buffer())
+    assert image.format == "uchar"
+    assert abs(image(15, 15)[0] - grey(15, 15)[0]) <= 1
+
+
+def test_a_huge_profile_is_left_out() -> None:
+    huge = p3_profile() + bytes(5 << 20)
+    image = opened(render(profiled(opened(charts.quadrants(300, 200)), huge, ".jpg"), "scp:0").body)
+    assert not image.get_typeof(PROFILE)
+    assert near(image(15, 15), NORTH_WEST, 15)
 
 
 def test_cmyk_with_a_broken_profile_is_taken_for_usual_cmyk() -> None:
