@@ -37,19 +37,17 @@ class PresetSettings(RoomSettings):
         default=None, description="File with a preset on each line; `#` begins a comment."
     )
 
-    def lines(self) -> list[tuple[str, str]]:
-        """The definitions, each with where it stands: file presets come after, and override, those of the variable."""
-        found = [
-            (f"IMGPROXY_PRESETS, preset {n}", line) for n, line in _numbered(self.presets.split(self.presets_separator))
-        ]
-        if self.presets_path:
-            text = self.presets_path.read_text(encoding="utf-8")
-            found += [
-                (f"{self.presets_path.name}, line {n}", line)
-                for n, line in _numbered(text.splitlines())
-                if not line.startswith("#")
-            ]
-        return found
+    def listed(self) -> list[tuple[str, str]]:
+        """The definitions of the variable, each with where it stands."""
+        lines = self.presets.split(self.presets_separator)
+        return [(f"IMGPROXY_PRESETS, preset {n}", line) for n, line in _numbered(lines)]
+
+    def filed(self) -> list[tuple[str, str]]:
+        """The definitions of the file, which override the variable's. Raises ``OSError``, ``UnicodeDecodeError``."""
+        if not self.presets_path:
+            return []
+        lines = _numbered(self.presets_path.read_text(encoding="utf-8").splitlines())
+        return [(f"{self.presets_path.name}, line {n}", line) for n, line in lines if not line.startswith("#")]
 
 
 def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:

@@ -69,11 +69,7 @@ class Settings:
             except ValidationError as error:
                 mistakes += _explained(error)
         if "preset" in rooms and "dialect" in rooms:
-            try:
-                separator = rooms["dialect"].arguments_separator
-                rooms["presets"] = Presets.parse(rooms["preset"].lines(), separator)
-            except (BadPresets, OSError, UnicodeDecodeError) as error:
-                mistakes += str(error).splitlines()
+            rooms["presets"] = _presets(rooms["preset"], rooms["dialect"].arguments_separator, mistakes)
         if mistakes:
             raise BadSettings("\n".join(mistakes))
         return cls(**rooms, warnings=tuple(_unknown(given)))
@@ -120,6 +116,22 @@ def _given(room: type[BaseModel], given: Mapping[str, str]) -> Iterator[tuple[st
             if given.get(each):
                 yield name, given[each]
                 break
+
+
+def _presets(settings: PresetSettings, separator: str, mistakes: list[str]) -> Presets | None:
+    """The presets that the settings name; what is wrong with them is added to ``mistakes``."""
+    lines = settings.listed()
+    try:
+        lines += settings.filed()
+    except OSError as error:
+        mistakes.append(f"IMGPROXY_PRESETS_PATH: {error.strerror}: {settings.presets_path}")
+    except UnicodeDecodeError:
+        mistakes.append(f"IMGPROXY_PRESETS_PATH: {settings.presets_path} is not UTF-8 text")
+    try:
+        return Presets.parse(lines, separator)
+    except BadPresets as error:
+        mistakes += str(error).splitlines()
+        return None
 
 
 def _with_file(given: dict[str, str]) -> dict[str, str]:

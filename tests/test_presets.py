@@ -110,7 +110,7 @@ def test_settings_give_lines_with_their_places(tmp_path: Path) -> None:
     settings = PresetSettings.model_validate(
         {"presets": "thumb=w:1| ;|card=q:5", "presets_separator": "|", "presets_path": str(file)}
     )
-    assert settings.lines() == [
+    assert settings.listed() + settings.filed() == [
         ("IMGPROXY_PRESETS, preset 1", "thumb=w:1"),
         ("IMGPROXY_PRESETS, preset 2", ";"),
         ("IMGPROXY_PRESETS, preset 3", "card=q:5"),
@@ -124,5 +124,5 @@ def test_later_definitions_win() -> None:
 
 
 def test_no_settings_no_presets() -> None:
-    assert PresetSettings().lines() == []
+    assert PresetSettings().listed() + PresetSettings().filed() == []
     assert PresetSettings.model_validate({"presets_path": ""}).presets_path is None

@@ -76,9 +76,11 @@ def test_a_mistake_between_two_settings_names_both() -> None:
 
 
 def test_a_missing_presets_file_is_a_mistake(tmp_path: Path) -> None:
-    assert "missing.txt" in mistakes(presets_path=str(tmp_path / "missing.txt"))
+    found = mistakes(presets_path=str(tmp_path / "missing.txt"), presets="a=w:x")
+    assert "IMGPROXY_PRESETS_PATH: No such file or directory" in found
+    assert "IMGPROXY_PRESETS, preset 1" in found  # the other mistakes are not hidden by it
     (tmp_path / "odd.txt").write_bytes(b"a=w:1\xff")
-    assert mistakes(presets_path=str(tmp_path / "odd.txt"))
+    assert "is not UTF-8" in mistakes(presets_path=str(tmp_path / "odd.txt"))
 
 
 def test_presets_come_from_the_variable_and_the_file(tmp_path: Path) -> None:
