@@ -78,8 +78,9 @@ class Negotiator:
 
     def client(self, headers: Mapping[str, str]) -> Client:
         """The class of client. ``headers``: lower-case names."""
-        accepted = accepts(headers.get("accept", "")) if self._automatic else frozenset[str]()
-        formats = frozenset(each.name for each in self._automatic if each.media_type in accepted)
+        accepted = accepts(headers.get("accept", "")) if self._automatic else {}
+        # Ranges such as */* count for nothing: every browser sends them, also those that cannot show AVIF.
+        formats = frozenset(each.name for each in self._automatic if accepted.get(each.media_type, 0) > 0)
         if not self._settings.enable_client_hints:
             return Client(formats)
         dpr = _number(headers.get("sec-ch-dpr") or headers.get("dpr"))
@@ -105,18 +106,15 @@ def default_width(client: Client) -> int | None:
     return None if client.width is None else round_half_away(client.width / (client.dpr or 1.0))
 
 
-def accepts(header: str) -> frozenset[str]:
-    """The media types that an Accept header names with a weight above zero (RFC 9110 §12.5.1).
-
-    Ranges such as ``*/*`` count for nothing: every browser sends them, also those that cannot show AVIF.
-    """
-    found: set[str] = set()
-    for each in header.split(","):
-        media_type, *parameters = (part.strip().lower() for part in each.split(";"))
+def accepts(header: str) -> dict[str, float]:
+    """The media ranges that an Accept header names, with their weights (RFC 9110 §12.5.1); unreadable ones weigh 0."""
+    ranges: dict[str, float] = {}
+    for each in header.lower().split(","):
+        media_range, *parameters = (part.strip() for part in each.split(";"))
         weights = [parameter.removeprefix("q=") for parameter in parameters if parameter.startswith("q=")]
-        if all(_QUALITY.fullmatch(weight) and float(weight) > 0 for weight in weights):
-            found.add(media_type)
-    return frozenset(found)
+        weight = float(weights[0]) if weights and _QUALITY.fullmatch(weights[0]) else 0.0
+        ranges[media_range] = weight if weights else 1.0
+    return ranges
 
 
 def _chosen(*offers: tuple[Format, bool]) -> tuple[Format, ...]:

@@ -39,7 +39,7 @@ def negotiator(**fields: object) -> Negotiator:
     ],
 )
 def test_accepts(header: str, accepted: bool) -> None:
-    assert ("image/webp" in accepts(header)) is accepted
+    assert (accepts(header).get("image/webp", 0) > 0) is accepted
 
 
 @given(st.text())

@@ -1,26 +1,6 @@
-"""What an Accept header asks for, as far as errors care (RFC 9110 §12.5.1)."""
+"""What the media ranges of an Accept header (``negotiation.accepts``) ask for, as far as errors care."""
 
 from __future__ import annotations
-
-
-def accepted(accept: str) -> dict[str, float]:
-    """Media ranges with their weights; a range without a readable weight counts as 1."""
-    ranges: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        if name:
-            ranges[name] = _weight(parameters)
-    return ranges
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                return float(parameter[2:])
-            except ValueError:
-                return 1.0
-    return 1.0
 
 
 def wants_problem(ranges: dict[str, float]) -> bool:

@@ -11,7 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from imgproxy.errors import InternalError
-from imgproxy.web.accepting import accepted, wants_image, wants_page, wants_problem
+from imgproxy.negotiation import accepts
+from imgproxy.web.accepting import wants_image, wants_page, wants_problem
 
 if TYPE_CHECKING:
     from imgproxy.errors import ImageError
@@ -43,7 +44,7 @@ class Complaint:
 
 def explain(complaint: Complaint, *, development: bool) -> tuple[str, bytes]:
     """The media type and body of an error answer."""
-    ranges = accepted(complaint.accept)
+    ranges = accepts(complaint.accept)
     if wants_problem(ranges):
         return PROBLEM, _problem(complaint, development=development)
     if not development:
