@@ -59,7 +59,7 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
             dialect=Dialect(settings.dialect),
             signer=Signer.of(settings.signing),
             planner=Planner(settings.plan, settings.presets, negotiator, watermark=bool(mark)),
-            tags=Tags(settings.tag.etag_buster),
+            tags=Tags(settings.tag.etag_buster, settings.tag.last_modified_buster),
             origins=origins,
             renderer=pool,
             watermark=mark,

@@ -18,6 +18,7 @@
     │   └── ResultTooLarge        422 result_too_large
     ├── SourceError               the origin, or what it sent, is wrong     Source is unreachable
     │   ├── SourceUnreachable     404 source_unreachable
+    │   ├── SchemeForbidden       404 scheme_forbidden
     │   ├── AddressForbidden      404 address_forbidden
     │   ├── TooManyRedirects      404 too_many_redirects
     │   ├── SourceRefused         4xx of the origin, or 502; source_refused
@@ -31,6 +32,7 @@
         ├── Draining              503 draining                             Shutting down
         ├── RenderTimeout         503 timeout                              Timeout
         ├── WorkerLost            503 worker_lost                          Rendering was interrupted
+        ├── WatermarkMissing      503 watermark_missing                    Watermark is unavailable
         └── InternalError         500 internal
 
 The statuses and public texts are imgproxy's (``docs/errors.md``). ``str(error)`` is the reason: it goes to the
@@ -93,12 +95,12 @@ class ExpiredUrl(RequestError):
 
 
 class SourceForbidden(RequestError):
-    """The source URL is not among IMGPROXY_ALLOWED_SOURCES, or its scheme is unknown or switched off."""
+    """The source URL is not among IMGPROXY_ALLOWED_SOURCES."""
 
     code = "source_forbidden"
     text = "Invalid source URL"
     kind = "security"
-    remedy = "Use an allowed source, or extend IMGPROXY_ALLOWED_SOURCES (IMGPROXY_LOCAL_FILESYSTEM_ROOT for local://)."
+    remedy = "Use an allowed source, or extend IMGPROXY_ALLOWED_SOURCES."
 
 
 class OptionForbidden(RequestError):
@@ -183,6 +185,14 @@ class SourceUnreachable(SourceError):
     """No connection: refused, unknown host, TLS failure, or an answer that is not one."""
 
     remedy = "Check that the source URL answers from the server's network."
+
+
+class SchemeForbidden(SourceError):
+    """The source URL, or a redirect, has a scheme that is unknown or switched off here, or none."""
+
+    code = "scheme_forbidden"
+    kind = "security"
+    remedy = "Use http:// or https://, or local:// with IMGPROXY_LOCAL_FILESYSTEM_ROOT."
 
 
 class AddressForbidden(SourceError):
@@ -307,6 +317,16 @@ class WorkerLost(RenderError):
     text = "Rendering was interrupted"
     retry_after = 1
     remedy = "Try again; if it fails every time, the source crashes the decoder."
+
+
+class WatermarkMissing(RenderError):
+    """The watermark cannot be fetched or decoded."""
+
+    status = 503
+    code = "watermark_missing"
+    text = "Watermark is unavailable"
+    retry_after = 1
+    remedy = "Check what IMGPROXY_WATERMARK_URL, _PATH or _DATA gives."
 
 
 class InternalError(RenderError):

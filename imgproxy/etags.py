@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from itsdangerous.encoding import base64_decode, base64_encode
@@ -30,21 +32,25 @@ class TagSettings(RoomSettings):
     """Entity tags."""
 
     etag_buster: str = Field(default="", description="Any text; changing it makes the tags that clients hold void.")
+    last_modified_buster: datetime | None = Field(
+        default=None, description="A time (RFC 3339): no Last-Modified is earlier, and copies from before it are void."
+    )
 
 
 class Tags:
     """Mints and reads entity tags. ``buster`` (IMGPROXY_ETAG_BUSTER): changing it makes all earlier tags void."""
 
-    def __init__(self, buster: str = "") -> None:
+    def __init__(self, buster: str = "", earliest: datetime | None = None) -> None:
         self._buster = buster
+        self._earliest = earliest and (earliest if earliest.tzinfo else earliest.replace(tzinfo=UTC))
 
     def mint(self, plan: Plan, origin: Validators) -> Validators:
         """The rendition's validators, as far as the origin's tell; the tag is None if the origin has none."""
         if not origin.etag or len(origin.etag) > _LONGEST:
-            return Validators(None, origin.last_modified)
+            return Validators(None, self._not_before(origin.last_modified))
         weak = "W/" if origin.etag.startswith("W/") else ""
         tag = base64_encode(origin.etag.encode("latin-1", "replace")).decode()
-        return Validators(f'{weak}"{self._plan(plan)}.{tag}"', origin.last_modified)
+        return Validators(f'{weak}"{self._plan(plan)}.{tag}"', self._not_before(origin.last_modified))
 
     def of_body(self, plan: Plan, body: bytes) -> str:
         """A tag for a result whose origin has none."""
@@ -53,7 +59,8 @@ class Tags:
     def for_origin(self, plan: Plan, conditions: Conditions) -> Validators:
         """What to ask the origin: its own tag, taken out of ours, or the date. Tags of other plans do not count."""
         if conditions.if_none_match is None:
-            return Validators(None, conditions.if_modified_since)
+            date = conditions.if_modified_since
+            return Validators(None, date if date == self._not_before(date) else None)
         for tag in _TAG.findall(conditions.if_none_match):
             of_plan, dot, origin = tag.partition(".")
             if dot and of_plan == self._plan(plan) and (known := _taken_out(origin)):
@@ -66,6 +73,16 @@ class Tags:
         if asked is None or etag is None:
             return False
         return asked.strip() == "*" or etag.removeprefix("W/").strip('"') in _TAG.findall(asked)
+
+    def _not_before(self, date: str | None) -> str | None:
+        """A date of HTTP, or IMGPROXY_LAST_MODIFIED_BUSTER where that is later or the date is no date."""
+        if date is None or self._earliest is None:
+            return date
+        try:
+            late_enough = parsedate_to_datetime(date) >= self._earliest
+        except (ValueError, TypeError):  # TypeError: a date without a zone
+            late_enough = False
+        return date if late_enough else format_datetime(self._earliest.astimezone(UTC), usegmt=True)
 
     def _plan(self, plan: Plan) -> str:
         return hashlib.sha256(f"{self._buster}\n{plan.key}".encode()).hexdigest()[:16]

@@ -36,14 +36,17 @@ _COLOURS = {
 }
 # json.dumps() with an argument of its own makes a new encoder for every line.
 _encode = json.JSONEncoder(default=str).encode
+_GOOGLE = {"ts": "time", "level": "severity"}
+"""What Cloud Logging calls the fields that it reads."""
 _PLAIN = "\x1b[0m"
 
 
 class LogSettings(RoomSettings):
     """How much is logged, and in which form."""
 
-    log_format: Literal["pretty", "structured", "json"] = Field(
-        default="pretty", description="pretty (for people), structured (logfmt) or json."
+    log_format: Literal["pretty", "structured", "json", "gcp"] = Field(
+        default="pretty",
+        description="pretty (for people), structured (logfmt), json, or gcp (Google Cloud's json).",
     )
     log_level: Literal["debug", "info", "warn", "warning", "error"] = Field(
         default="info", description="The least important level that is still written."
@@ -66,8 +69,8 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
 
 
 def _formatter(log_format: str, *, colours: bool) -> logging.Formatter:
-    if log_format == "json":
-        return JsonLines()
+    if log_format in {"json", "gcp"}:
+        return JsonLines(_GOOGLE if log_format == "gcp" else {})
     if log_format == "structured":
         return Logfmt()
     return Pretty(colours=colours)
@@ -76,9 +79,13 @@ def _formatter(log_format: str, *, colours: bool) -> logging.Formatter:
 class JsonLines(logging.Formatter):
     """A JSON object per line: ``ts, level, logger, message``, then the fields of the event."""
 
+    def __init__(self, renamed: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._renamed = renamed or {}
+
     def format(self, record: logging.LogRecord) -> str:
         # Its ASCII form also escapes C1 controls, bidi marks and U+2028, which JSON itself lets pass.
-        text = _encode(dict(_event(self, record)))
+        text = _encode({self._renamed.get(name, name): value for name, value in _event(self, record)})
         return text.replace("\x7f", "\\u007f")
 
 

@@ -186,7 +186,8 @@ class Planner:
         self._check_permission(options)
         watermark = options[Watermark].opacity > 0 and self._watermark
         kept = options.without(*_RESOLVED, *(() if watermark else (Watermark,)))
-        rule = self._negotiator.rule(_writable(options), client)
+        rule = self._negotiator.rule(None if options[Raw].enabled else options[ResultFormat].format, client)
+        _check_format(rule)
         return Plan(
             source=request.source,
             options=kept,
@@ -246,12 +247,11 @@ def _hints(client: Client) -> tuple[Setting, ...]:
     return tuple(hints)
 
 
-def _writable(options: Options) -> Format | None:
-    """The requested format, if it can be written here; SVG is decided when the source is known, `raw` needs none."""
-    requested = None if options[Raw].enabled else options[ResultFormat].format
-    if requested is not None and not requested.writable and not requested.vector:
+def _check_format(rule: FormatRule) -> None:
+    """Raise ``UnsupportedFormat`` if nothing can come of it; SVG is decided when the source is known."""
+    requested = rule.requested
+    if requested is not None and not requested.writable and not requested.vector and not rule.enforced:
         raise UnsupportedFormat(f"{requested.name} cannot be written here")
-    return requested
 
 
 def _first(asked: N | None, configured: N) -> N:

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from imgproxy.environment import RoomSettings
 from imgproxy.errors import BadOption, UnknownPreset
 from imgproxy.options import Preset, read_segment
-from imgproxy.options.base import Setting
+from imgproxy.options.base import Option, Setting
 
 _log = logging.getLogger("imgproxy.presets")
 
@@ -67,6 +67,10 @@ class Presets:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._presets))
+
+    def using(self, option: type[Option]) -> list[str]:
+        """The presets that set this option themselves."""
+        return [name for name in self.names if any(each.option is option for each in self._presets[name])]
 
     @classmethod
     def parse(cls, lines: Iterable[tuple[str, str]], separator: str = ":") -> Presets:

@@ -12,7 +12,7 @@ from imgproxy.errors import BadOption, InvalidUrl
 from imgproxy.formats import BY_NAME
 from imgproxy.model import Client, Deadline, ImageRequest, Job, Source, SourceRef, StillGood
 from imgproxy.negotiation import Negotiator
-from imgproxy.options import ResultFormat, Watermark, read_segment
+from imgproxy.options import Raw, ResultFormat, Watermark, read_segment
 from imgproxy.options.base import Setting
 from imgproxy.origins.configured import watermark
 from imgproxy.origins.fetch import Origins
@@ -36,6 +36,8 @@ async def render(source: str, out: Path, options: Iterable[str], settings: Setti
     mark = watermark(origins, settings.configured)
     planner = Planner(settings.plan, settings.presets, Negotiator(settings.negotiation), watermark=bool(mark))
     plan = planner.plan(ImageRequest(SourceRef(source), tuple(_settings(out, options, separator))), Client())
+    if plan.options[Raw].enabled:
+        raise BadOption("raw: there is nothing to render")
     # The caller is the operator: his limits on time are his patience.
     deadline = Deadline.after(3600)
     try:

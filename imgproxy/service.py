@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from imgproxy.errors import BrokenImage, ExpiredUrl, SourceError
+from imgproxy.errors import BrokenImage, ExpiredUrl, SourceError, WatermarkMissing
 from imgproxy.model import Job, RawReply, Reply, StillGood, Unchanged, Validators
 from imgproxy.options import Raw, Watermark
 
@@ -127,7 +127,7 @@ class Service:
 
     async def _render(self, plan: Plan, source: Source, deadline: Deadline, journey: Journey) -> Report:
         journey.source_bytes = source.size
-        mark = await self.watermark.source(deadline) if plan.options[Watermark].opacity else None
+        mark = await self._mark(deadline) if plan.options[Watermark].opacity else None
         try:
             with journey.stage("processing"):
                 report = await self.renderer.render(Job(plan, source, mark), deadline)
@@ -136,6 +136,13 @@ class Service:
                 mark.close()
         journey.stages |= {"load": report.load_s, "encode": report.encode_s}
         return report
+
+    async def _mark(self, deadline: Deadline) -> Source:
+        """The watermark. That it cannot be had is our fault, not the source's."""
+        try:
+            return await self.watermark.source(deadline)
+        except SourceError as error:
+            raise WatermarkMissing(str(error)) from error
 
     async def _fall_back(self, plan: Plan, error: SourceError, deadline: Deadline, journey: Journey) -> Reply:
         """The fallback image under the same plan, without validators: the source may be back any time."""

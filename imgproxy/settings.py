@@ -22,6 +22,7 @@ from imgproxy.etags import TagSettings
 from imgproxy.logs import LogSettings
 from imgproxy.metrics import MetricsSettings
 from imgproxy.negotiation import NegotiationSettings
+from imgproxy.options import SecurityLimits
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.configured import ConfiguredSettings
 from imgproxy.planning import PlanSettings
@@ -69,7 +70,7 @@ class Settings:
             except ValidationError as error:
                 mistakes += _explained(error)
         if "preset" in rooms and "dialect" in rooms:
-            rooms["presets"] = _presets(rooms["preset"], rooms["dialect"].arguments_separator, mistakes)
+            rooms["presets"] = _presets(rooms, mistakes)
         if mistakes:
             raise BadSettings("\n".join(mistakes))
         return cls(**rooms, warnings=tuple(_unknown(given)))
@@ -118,8 +119,9 @@ def _given(room: type[BaseModel], given: Mapping[str, str]) -> Iterator[tuple[st
                 break
 
 
-def _presets(settings: PresetSettings, separator: str, mistakes: list[str]) -> Presets | None:
+def _presets(rooms: Mapping[str, Any], mistakes: list[str]) -> Presets | None:
     """The presets that the settings name; what is wrong with them is added to ``mistakes``."""
+    settings: PresetSettings = rooms["preset"]
     lines = settings.listed()
     try:
         lines += settings.filed()
@@ -128,10 +130,16 @@ def _presets(settings: PresetSettings, separator: str, mistakes: list[str]) -> P
     except UnicodeDecodeError:
         mistakes.append(f"IMGPROXY_PRESETS_PATH: {settings.presets_path} is not UTF-8 text")
     try:
-        return Presets.parse(lines, separator)
+        presets = Presets.parse(lines, rooms["dialect"].arguments_separator)
     except BadPresets as error:
         mistakes += str(error).splitlines()
         return None
+    if "plan" in rooms and not rooms["plan"].allow_security_options:
+        mistakes += [
+            f"preset {name!r} uses security options, which need IMGPROXY_ALLOW_SECURITY_OPTIONS"
+            for name in presets.using(SecurityLimits)
+        ]
+    return presets
 
 
 def _with_file(given: dict[str, str]) -> dict[str, str]:

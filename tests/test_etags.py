@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -86,3 +87,16 @@ def test_without_a_tag_the_date_is_asked() -> None:
 )
 def test_if_none_match_compares_weakly(header: str | None, etag: str | None, matches: bool) -> None:
     assert Tags().matches(Conditions(header), etag) is matches
+
+
+def test_no_copy_is_older_than_the_last_modified_buster() -> None:
+    later = "Wed, 01 Jan 2025 00:00:00 GMT"
+    for start in (datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 1)):  # noqa: DTZ001 - a time without a zone is UTC
+        tags = Tags(earliest=start)
+        assert tags.mint(PLAN, Validators(None, DATE)).last_modified == later
+        assert tags.mint(PLAN, Validators('"v1"', "no date")).last_modified == later
+        assert tags.mint(PLAN, Validators('"v1"')).last_modified is None
+        assert tags.for_origin(PLAN, Conditions(if_modified_since=DATE)) == Validators()
+        kept = "Thu, 02 Jan 2025 00:00:00 GMT"
+        assert tags.for_origin(PLAN, Conditions(if_modified_since=kept)) == Validators(None, kept)
+        assert tags.mint(PLAN, Validators(None, kept)).last_modified == kept

@@ -101,8 +101,8 @@ def test_the_usual_mistakes_of_signing_are_named(signature: str, path: str, mist
         (SIGNER.sign("/pr:nosuch/plain/x:y"), "unknown preset", "'nosuch'"),
         (SIGNER.sign("/msr:9/plain/x:y"), "option forbidden", "IMGPROXY_ALLOW_SECURITY_OPTIONS"),
         (SIGNER.sign("/f:jxl/plain/x:y"), "unsupported format", "jxl"),
-        (SIGNER.sign("/w:30/plain/s3://bucket/y"), "source forbidden", "s3://"),
-        (SIGNER.sign("/w:30/plain/local:///y"), "source forbidden", "local://"),
+        (SIGNER.sign("/w:30/plain/s3://bucket/y"), "scheme forbidden", "s3://"),
+        (SIGNER.sign("/w:30/plain/local:///y"), "scheme forbidden", "local://"),
     ],
 )
 def test_the_first_mistake_ends_the_walk(url: str, name: str, part: str) -> None:

@@ -35,6 +35,15 @@ def test_json() -> None:
     }
 
 
+def test_google_has_names_of_its_own() -> None:
+    stream = io.StringIO()
+    configure(LogSettings(log_format="gcp"), stream)
+    logging.getLogger("imgproxy.request").warning("request")
+    event = json.loads(stream.getvalue())
+    assert event["severity"] == "warning"
+    assert {"time", "message"} <= event.keys()
+
+
 def test_logfmt() -> None:
     line = Logfmt().format(
         record("two words", {"reason": 'say "no"', "empty": "", "stages": {"queue": 1.5, "load": 2}})

@@ -284,3 +284,10 @@ def test_skipped_formats_are_formats() -> None:
 
 def test_qualities_may_be_given_as_values() -> None:
     assert PlanSettings(format_quality=((JPEG.name, 5),)).format_quality == (("jpeg", 5),)
+
+
+def test_a_format_that_cannot_be_written_may_be_overridden() -> None:
+    rule = planned("f:heic", Client(frozenset({"avif"}))).formats
+    assert rule.choose(JPEG, animated=False, alpha=False) is AVIF
+    with pytest.raises(UnsupportedFormat):
+        planned("f:heic")

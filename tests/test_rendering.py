@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imgproxy.errors import BadOption, SourceForbidden, SourceTooLarge, UnsupportedFormat
+from imgproxy.errors import BadOption, SchemeForbidden, SourceTooLarge, UnsupportedFormat
 from imgproxy.model import Rendition
 from imgproxy.rendering import render
 from imgproxy.settings import Settings
@@ -50,7 +50,7 @@ async def test_a_url_is_fetched_under_the_servers_rules(photo: str) -> None:
         assert rendition.width == 30
     root = str(Path(photo).parent)
     assert (await rendered("local:///photo.png", "a.png", local_filesystem_root=root)).width == 300
-    with pytest.raises(SourceForbidden):
+    with pytest.raises(SchemeForbidden):
         await rendered("local:///photo.png", "a.png")
 
 
@@ -76,3 +76,5 @@ async def test_mistakes(photo: str) -> None:
         await rendered(photo + "x", "a.png")
     with pytest.raises(OSError, match="is not a file"):
         await rendered(str(Path(photo).parent), "a.png")
+    with pytest.raises(BadOption, match="nothing to render"):
+        await rendered(photo, "a.png", "raw:1")

@@ -17,6 +17,7 @@ from imgproxy.errors import (
     SourceForbidden,
     SourceRefused,
     UnknownImageType,
+    WatermarkMissing,
 )
 from imgproxy.etags import Tags
 from imgproxy.model import Client, Conditions, Deadline, RawReply, Reply, Unchanged
@@ -227,7 +228,7 @@ async def test_the_watermark_is_laid_on_where_it_is_asked_for(make: Make, tmp_pa
 
 async def test_a_watermark_that_cannot_be_had_fails_the_request(make: Make) -> None:
     service = make(watermark_url="local:///nosuch.png")
-    with pytest.raises(SourceRefused):
+    with pytest.raises(WatermarkMissing):
         await serve(service, "photo.png", "wm:1")
     assert (await reply(service, "photo.png")).rendition.width == 300
 

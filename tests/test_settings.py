@@ -137,7 +137,7 @@ SECRETS = {
     "salt": "520f986b998545b4",
     "secret": "open-sesame",
     "trusted_signatures": "hush-hush",
-    "watermark_data": base64.b64encode(b"a private watermark").decode(),
+    "watermark_data": base64.b64encode(b"GIF89a a private watermark").decode(),
 }
 
 
@@ -162,3 +162,13 @@ def test_what_a_field_says_of_itself() -> None:
     field = ROOMS["pool"].model_fields["workers"]
     assert settings.extras(field)["imgproxy"] == "2 per CPU"
     assert settings.variable("workers") == "IMGPROXY_WORKERS"
+
+
+def test_presets_with_security_options_need_their_permission() -> None:
+    assert "preset 'default' uses security options" in mistakes(presets="default=msr:10")
+    assert read(presets="default=msr:10", allow_security_options="1").presets.names == ("default",)
+
+
+@pytest.mark.parametrize("status", ["50", "103", "204", "304", "600"])
+def test_a_fallback_image_needs_a_status_that_can_carry_it(status: str) -> None:
+    assert "IMGPROXY_FALLBACK_IMAGE_HTTP_CODE" in mistakes(fallback_image_http_code=status)

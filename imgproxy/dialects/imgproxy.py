@@ -42,10 +42,21 @@ def _replacements(value: object) -> object:
 Replacements = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_replacements)]
 
 
+def _prefix(value: object) -> object:
+    """With one slash before it and none behind; empty if there is nothing between."""
+    if not isinstance(value, str):
+        return value
+    bare = value.strip("/")
+    return f"/{bare}" if bare else ""
+
+
+Prefix = Annotated[str, BeforeValidator(_prefix)]
+
+
 class DialectSettings(RoomSettings):
     """How URLs are written."""
 
-    path_prefix: str = Field(default="", description="Path that all URLs begin with.")
+    path_prefix: Prefix = Field(default="", description="Path that all URLs begin with.")
     arguments_separator: str = Field(
         default=":", min_length=1, description="What separates the arguments of an option."
     )
@@ -82,8 +93,7 @@ class Dialect:
 
     def __init__(self, settings: DialectSettings | None = None) -> None:
         self._settings = settings = settings or DialectSettings()
-        prefix = settings.path_prefix.strip("/")
-        self._prefix = f"/{prefix}/" if prefix else "/"
+        self._prefix = f"{settings.path_prefix}/"
         self._allowed = frozenset(settings.allowed_processing_options)
         self._replacements = [
             # Each "*" becomes a group that stays within one path part.
@@ -185,8 +195,10 @@ def _read_base64(text: str) -> tuple[str, str]:
     try:
         url = as_text(from_base64(encoded))
     except ValueError:
-        reason = f"{encoded[:40]!r} is neither an option (those have arguments), nor plain/<URL>, nor URL-safe base64"
-        raise InvalidUrl(reason) from None
+        # Not quoted: it is a source all the same, and this text goes to the log.
+        raise InvalidUrl(
+            "what follows the options is neither an option (those have arguments), nor plain/<URL>, nor URL-safe base64"
+        ) from None
     if not url:
         raise InvalidUrl("the source is empty")
     return url, extension

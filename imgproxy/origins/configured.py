@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field
 
 from imgproxy.environment import RoomSettings
+from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.model import Source, SourceRef, StillGood
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ def _data(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return base64.b64decode(value, validate=True)
+        # Line breaks, as the base64 command makes them, are no part of it.
+        body = base64.b64decode("".join(value.split()), validate=True)
     except ValueError:
         raise ValueError("expected an image file in base64") from None
+    return _image(body)
 
 
 def _file(value: object) -> object:
@@ -32,7 +35,16 @@ def _file(value: object) -> object:
         return value or None
     if not Path(value).is_file():
         raise ValueError(f"there is no file {value}")
+    with Path(value).open("rb") as file:
+        _image(file.read(SNIFF_BYTES))
     return Path(value)
+
+
+def _image(body: bytes) -> bytes:
+    """The start of a file that is an image, as far as its first bytes tell."""
+    if body and sniff(body) is None:
+        raise ValueError("expected an image, of a format that is known here")
+    return body
 
 
 Data = Annotated[bytes, BeforeValidator(_data)]

@@ -13,8 +13,8 @@ from imgproxy.errors import (
     AddressForbidden,
     InvalidUrl,
     RenderTimeout,
+    SchemeForbidden,
     SourceError,
-    SourceForbidden,
     SourceIncomplete,
     SourceTimeout,
     SourceUnreachable,
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from imgproxy.model import Deadline
 
 # The nearest ancestor counts; a test asks that each class of httpx is decided here on purpose.
-_OURS: dict[type[BaseException], type[SourceError | InvalidUrl | SourceForbidden]] = {
+_OURS: dict[type[BaseException], type[SourceError | InvalidUrl]] = {
     httpx.InvalidURL: InvalidUrl,
-    httpx.UnsupportedProtocol: SourceForbidden,
+    httpx.UnsupportedProtocol: SchemeForbidden,
     httpx.TimeoutException: SourceTimeout,
     httpx.ReadError: SourceIncomplete,  # our transports raise it for bodies only
     httpx.TooManyRedirects: TooManyRedirects,

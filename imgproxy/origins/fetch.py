@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from imgproxy.errors import (
+    SchemeForbidden,
     SourceForbidden,
     SourceRefused,
     SourceTimeout,
@@ -133,7 +134,7 @@ class Origins:
     def _transport(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
         transport = self._transports.get(url.scheme)
         if transport is None:
-            raise SourceForbidden(f"{url.scheme}:// is not a source here")
+            raise SchemeForbidden(f"{url.scheme}:// is not a source here")
         if not self._allowed.permit(url):
             raise SourceForbidden(f"{url.scheme}://{url.host} is not among the allowed sources")
         return transport

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import httpx
 
-from imgproxy.errors import InvalidUrl, SourceForbidden, SourceUnreachable
+from imgproxy.errors import InvalidUrl, SchemeForbidden, SourceForbidden, SourceUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def follow(url: httpx.URL, location: str) -> httpx.URL:
     except InvalidUrl as error:
         raise SourceUnreachable("the origin redirects to a URL that cannot be read") from error
     if target.scheme not in ("http", "https"):
-        raise SourceForbidden(f"the origin redirects to {target.scheme}://")
+        raise SchemeForbidden(f"the origin redirects to {target.scheme}://")
     return target
 
 
@@ -70,7 +70,7 @@ def _parsed(read: Callable[[str], httpx.URL], text: str) -> httpx.URL:
 
 def _checked(url: httpx.URL) -> httpx.URL:
     if not url.scheme:
-        raise InvalidUrl("the source URL has no scheme")
+        raise SchemeForbidden("the source URL has no scheme")
     if url.scheme not in ("http", "https"):
         return url  # no host of ours to judge
     if not _HOST.fullmatch(url.raw_host.decode("ascii")):

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pyvips
 
 from imgproxy.render import markup
-from imgproxy.render.fields import names, remove
+from imgproxy.render.fields import blob, names, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +60,18 @@ def strip(image: pyvips.Image, *, keep_copyright: bool, keep_profile: bool) -> p
             remove(image, name)
     for kind, name, value in kept:
         image.set_type(kind, name, value)
+    return image
+
+
+def with_bare_iptc(image: pyvips.Image) -> pyvips.Image:
+    """The image with its IPTC as TIFF wants it: out of Photoshop's wrapping."""
+    block = blob(image, "iptc-data")
+    if not block.startswith(_PHOTOSHOP):
+        return image
+    bare = _from_photoshop(block)
+    image = image.copy()
+    # libvips counts the block in words of 32 bits, libtiff (4.7) in bytes: a quarter of what is set here is written.
+    image.set_type(_BLOB, "iptc-data", bare.ljust(4 * len(bare), b"\0"))  # pyright: ignore[reportArgumentType] - the stub forgets blobs
     return image
 
 

@@ -75,8 +75,8 @@ def run(job: Job) -> Report:
 
     frames = _frames_kept(plan, picture)
     format_ = plan.formats.choose(picture.format, animated=frames > 1, alpha=_needs_alpha(options, picture))
-    if format_ is SVG:
-        raise UnsupportedFormat(f"svg can only be made from svg, not from {picture.format.name}")
+    if not format_.writable:
+        raise UnsupportedFormat(f"{format_.name} cannot be made from {picture.format.name}")
     frames = frames if format_.animated_out else 1
     image = _render(job, picture, format_, frames)
     loaded = time.monotonic()

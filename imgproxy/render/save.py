@@ -10,7 +10,7 @@ from imgproxy.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
 from imgproxy.geometry import scale
 from imgproxy.options import KeepCopyright, MaxBytes, StripColorProfile, StripMetadata
 from imgproxy.render.fields import names
-from imgproxy.render.metadata import strip
+from imgproxy.render.metadata import strip, with_bare_iptc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +117,7 @@ def _avif(image: pyvips.Image, manner: _Manner) -> bytes:
 
 
 def _tiff(image: pyvips.Image, manner: _Manner) -> bytes:
+    image = with_bare_iptc(image)
     # JPEG in TIFF knows neither alpha nor 16 bits; without it the quality would mean nothing.
     if image.format == "uchar" and not image.hasalpha():
         return image.tiffsave_buffer(compression="jpeg", Q=max(1, manner.quality), keep=manner.keep)

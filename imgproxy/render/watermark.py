@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyvips
+
+from imgproxy.errors import SourceError, WatermarkMissing
 from imgproxy.formats import SVG
 from imgproxy.geometry import Anchor, Gravity, Size, Wish, offsets, place, scale_to_even, solve
 from imgproxy.model import Limits
@@ -12,8 +15,6 @@ from imgproxy.render.load import read_header
 from imgproxy.render.resize import resized, with_alpha
 
 if TYPE_CHECKING:
-    import pyvips
-
     from imgproxy.model import Source
     from imgproxy.options import Watermark
 
@@ -51,6 +52,12 @@ class Mark:
         return mark.embed(left, top, size.width, size.height)
 
     def _scaled(self, size: Size) -> pyvips.Image:
+        try:
+            return self._loaded(size)
+        except (SourceError, pyvips.Error) as error:
+            raise WatermarkMissing(f"the watermark: {error}") from error
+
+    def _loaded(self, size: Size) -> pyvips.Image:
         """The mark in its natural size, or fitted into its share of the image; sRGB or grey, with alpha."""
         picture = read_header(self._source, Limits())
         natural = picture.turn.final(picture.size)

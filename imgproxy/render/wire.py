@@ -24,6 +24,7 @@ from imgproxy.errors import (
     SourceTooLarge,
     UnknownImageType,
     UnsupportedFormat,
+    WatermarkMissing,
 )
 from imgproxy.formats import FORMATS
 from imgproxy.model import Job, Rendition, Report
@@ -42,7 +43,15 @@ _MAX_NUMBER = 1 << 53
 _FORMATS = {format_.name: format_ for format_ in FORMATS}
 _ERRORS: dict[str, type[ImageError]] = {
     error.code: error
-    for error in (SourceTooLarge, UnknownImageType, BrokenImage, UnsupportedFormat, ResultTooLarge, InternalError)
+    for error in (
+        SourceTooLarge,
+        UnknownImageType,
+        BrokenImage,
+        UnsupportedFormat,
+        ResultTooLarge,
+        WatermarkMissing,
+        InternalError,
+    )
 }
 """What a render may find wrong. The server's own refusals (timeout, queue) cannot be forged by a worker."""
 

@@ -48,7 +48,9 @@ class Exchange:
     @property
     def conditions(self) -> Conditions:
         headers = self.headers
-        return Conditions(headers.get("if-none-match"), headers.get("if-modified-since"), headers.get("range"))
+        # A range of a version that may have changed: the whole is always a right answer (RFC 9110 §13.1.5).
+        wanted = None if "if-range" in headers else headers.get("range")
+        return Conditions(headers.get("if-none-match"), headers.get("if-modified-since"), wanted)
 
     async def send(self, answer: Answer) -> None:
         """Send an answer; for HEAD, its headers."""

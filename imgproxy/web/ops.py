@@ -148,4 +148,4 @@ class Ops:
 
 
 def _routes(places: Iterable[tuple[str, Callable[[Request], Awaitable[Response]]]]) -> list[Route]:
-    return [Route(path, answer) for path, answer in places]
+    return [Route(path, answer, methods=["GET", "HEAD", "OPTIONS"]) for path, answer in places]

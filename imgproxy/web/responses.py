@@ -108,6 +108,13 @@ class WebSettings(RoomSettings):
     fallback_image_ttl: Seconds = Field(default=0, ge=0, description="max-age of fallback images in seconds; 0 is TTL.")
     server_name: str = Field(default="imgproxy", pattern=r"^[\x21-\x7e]+$", description="Value of the Server header.")
 
+    @field_validator("fallback_image_http_code")
+    @classmethod
+    def _can_carry_an_image(cls, status: int) -> int:
+        if status and (status < 200 or status in {204, 205, 304}):
+            raise ValueError("expected 0, or a status from 200 to 599 that may have a body")
+        return status
+
     @field_validator("bind")
     @classmethod
     def _is_address(cls, bind: str) -> str:

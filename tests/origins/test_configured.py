@@ -45,9 +45,9 @@ async def test_none_is_configured(origins: Origins) -> None:
 
 async def test_data_goes_before_a_path_and_a_path_before_a_url(origins: Origins, tmp_path: Path) -> None:
     file = tmp_path / "other.png"
-    file.write_bytes(b"from the file")
+    file.write_bytes(b"GIF89a from the file")
     given = {"path": str(file), "url": "http://127.0.0.1:1/", "data": BASE64}
-    for expected in (BODY, b"from the file"):
+    for expected in (BODY, b"GIF89a from the file"):
         settings = {f"watermark_{name}": value for name, value in given.items()}
         settings |= {f"fallback_image_{name}": value for name, value in given.items()}
         parsed = ConfiguredSettings.model_validate(settings)
@@ -94,6 +94,8 @@ async def test_a_url_that_fails_is_asked_again(origins: Origins) -> None:
     ("field", "text", "reason"),
     [
         ("watermark_data", "no base64!", "expected an image file in base64"),
+        ("watermark_data", base64.b64encode(b"hello").decode(), "expected an image, of a format"),
+        ("watermark_path", __file__, "expected an image, of a format"),
         ("watermark_path", "/nosuch/file.png", "there is no file"),
         ("fallback_image_path", "/", "there is no file"),
     ],
@@ -107,3 +109,8 @@ def test_data_is_not_printed() -> None:
     assert "b'" not in repr(
         ConfiguredSettings.model_validate({"watermark_data": BASE64, "fallback_image_data": BASE64})
     )
+
+
+def test_line_breaks_are_no_part_of_base64() -> None:
+    lines = "\n".join(BASE64[at : at + 4] for at in range(0, len(BASE64), 4)) + "\n"
+    assert ConfiguredSettings.model_validate({"watermark_data": lines}).watermark_data == BODY

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imgproxy.errors import SourceForbidden, SourceIncomplete, SourceRefused
+from imgproxy.errors import SchemeForbidden, SourceForbidden, SourceIncomplete, SourceRefused
 from imgproxy.model import SourceRef
 from imgproxy.origins import beneath, files
 from imgproxy.origins.base import OriginSettings
@@ -205,5 +205,5 @@ async def test_odd_ranges_and_dates_are_ignored(origins: Origins, put: Put) -> N
 
 
 async def test_without_a_root_there_is_no_local() -> None:
-    with pytest.raises(SourceForbidden, match="local://"):
+    with pytest.raises(SchemeForbidden, match="local://"):
         await Origins(OriginSettings()).fetch(SourceRef("local:///a"), max_bytes=0, deadline=soon())

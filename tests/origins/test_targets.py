@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgproxy.errors import InvalidUrl, SourceForbidden, SourceUnreachable
+from imgproxy.errors import InvalidUrl, SchemeForbidden, SourceForbidden, SourceUnreachable
 from imgproxy.origins.targets import follow, key, parse
 
 
@@ -27,7 +27,7 @@ def test_a_local_key_survives(name: str) -> None:
 def test_any_text_is_a_url_or_refused(text: str, start: str) -> None:
     try:
         url = parse(start + text)
-    except (InvalidUrl, SourceForbidden):
+    except (InvalidUrl, SchemeForbidden, SourceForbidden):
         return
     if url.scheme in ("http", "https"):
         assert re.fullmatch(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", url.raw_host)
@@ -57,5 +57,5 @@ def test_redirects_to_nowhere(location: str) -> None:
 
 @pytest.mark.parametrize("location", ["ftp://a/", "local:///a", "file:///a", "mailto:a"])
 def test_redirects_to_other_schemes(location: str) -> None:
-    with pytest.raises(SourceForbidden):
+    with pytest.raises(SchemeForbidden):
         follow(parse("http://a.example/x/y"), location)

@@ -217,6 +217,17 @@ def test_bare_iptc_of_a_tiff_is_wrapped_for_jpeg() -> None:
 
 
 @pytest.mark.parametrize("stripped", [True, False])
+def test_the_iptc_of_a_tiff_is_bare(*, stripped: bool) -> None:
+    image: Any = pyvips.Image.black(8, 8, bands=3).copy(interpretation="srgb")
+    image.set_type(BLOB, "iptc-data", IIM)
+    wrapped = strip(image, keep_copyright=True, keep_profile=True).jpegsave_buffer()
+    result = render(wrapped, "f:tiff", strip_metadata=stripped)
+    left: Any = pyvips.Image.new_from_buffer(result.body, "").get("iptc-data")
+    assert left.startswith(b"\x1c\x02")
+    assert b"Jane Doe" in left
+
+
+@pytest.mark.parametrize("stripped", [True, False])
 def test_a_png_keyword_in_latin_1_breaks_nothing(*, stripped: bool) -> None:
     """PNG §11.3.3: keywords are Latin-1, which pyvips takes for UTF-8."""
     png: bytes = pyvips.Image.black(9, 9).pngsave_buffer()

@@ -61,6 +61,12 @@ class Wire:
         self.sent.append(message)
 
 
+async def test_a_range_of_a_version_that_may_be_gone_is_not_asked_for() -> None:
+    service = FakeService(reply())
+    await ask(images(service), "/sig/raw:1/plain/x:y", range="bytes=5-9", if_range='"old"')
+    assert service.calls[0].conditions == Conditions()
+
+
 async def test_get() -> None:
     service = FakeService(reply())
     answer = await ask(

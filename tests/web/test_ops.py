@@ -51,6 +51,7 @@ async def test_health_says_imgproxys_words(pool: Pool) -> None:
     assert answer.headers["cache-control"] == "no-cache"
     assert answer.headers["content-security-policy"] == POLICY
     assert (await get(app(pool), "/health", "HEAD")).status_code == 200
+    assert (await get(app(pool), "/health", "OPTIONS")).status_code == 200
     assert (await get(app(pool), "/health", "POST")).status_code == 405
 
 
