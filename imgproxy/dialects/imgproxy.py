@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from imgproxy.environment import GoBool, RoomSettings, Words
 from imgproxy.errors import BadOption, InvalidUrl
@@ -42,15 +42,13 @@ def _replacements(value: object) -> object:
 Replacements = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_replacements)]
 
 
-def _prefix(value: object) -> object:
+def _prefix(value: str) -> str:
     """With one slash before it and none behind; empty if there is nothing between."""
-    if not isinstance(value, str):
-        return value
     bare = value.strip("/")
     return f"/{bare}" if bare else ""
 
 
-Prefix = Annotated[str, BeforeValidator(_prefix)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
 class DialectSettings(RoomSettings):
