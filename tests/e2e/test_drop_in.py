@@ -57,7 +57,7 @@ def server(origin: Pictures, root: Path) -> Iterator[Server]:
         max_src_resolution="1",
         max_src_file_size="2MiB",
         max_animation_frames="10",
-        download_timeout="500ms",
+        download_timeout="2s",
         presets="thumb=rs:fill:40:40",
         watermark_data=base64.b64encode(charts.mark()).decode(),
     ) as server:
@@ -292,7 +292,7 @@ STATUSES = {
     ("short/quadrants.png",): (422, "Source response is incomplete"),
     ("redirect/2/quadrants.png", "w:60"): (200, None),
     ("redirect/3/quadrants.png",): (404, "Source is unreachable"),
-    ("slow/2/quadrants.png",): (504, "Source is unreachable"),
+    ("slow/9/quadrants.png",): (504, "Source is unreachable"),
     ("page.jpg",): (422, "Failed to detect source image type"),
     ("huge.png",): (422, "Invalid source image"),
     ("big",): (422, "Invalid source image"),
