@@ -292,7 +292,7 @@ STATUSES = {
     ("short/quadrants.png",): (422, "Source response is incomplete"),
     ("redirect/2/quadrants.png", "w:60"): (200, None),
     ("redirect/3/quadrants.png",): (404, "Source is unreachable"),
-    ("slow/9/quadrants.png",): (504, "Source is unreachable"),
+    ("slow/8/quadrants.png",): (504, "Source is unreachable"),
     ("page.jpg",): (422, "Failed to detect source image type"),
     ("huge.png",): (422, "Invalid source image"),
     ("big",): (422, "Invalid source image"),
