@@ -75,8 +75,8 @@ class ConfiguredPicture:
         self._origins = origins
         self._url = url
         self._kept: Source | None = None
-        if data or path:
-            self._kept = _in_memory(data or path.read_bytes() if path else data)
+        if body := data or (path.read_bytes() if path else b""):
+            self._kept = _in_memory(body)
 
     def __bool__(self) -> bool:
         return self._kept is not None or bool(self._url)
@@ -92,7 +92,9 @@ class ConfiguredPicture:
                 self._kept = fetched
             else:
                 fetched.close()
-        return replace(self._kept, fd=os.dup(self._kept.fd))
+        # Opened anew, not duplicated: duplicates share one position, and two render processes would read each
+        # other's bytes.
+        return replace(self._kept, fd=os.open(f"/proc/self/fd/{self._kept.fd}", os.O_RDONLY | os.O_CLOEXEC))
 
     def close(self) -> None:
         if self._kept is not None:

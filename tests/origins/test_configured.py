@@ -114,3 +114,14 @@ def test_data_is_not_printed() -> None:
 def test_line_breaks_are_no_part_of_base64() -> None:
     lines = "\n".join(BASE64[at : at + 4] for at in range(0, len(BASE64), 4)) + "\n"
     assert ConfiguredSettings.model_validate({"watermark_data": lines}).watermark_data == BODY
+
+
+async def test_callers_do_not_share_a_position(origins: Origins) -> None:
+    """Render processes read the same picture at the same time, each from the start."""
+    picture = ConfiguredPicture(origins, BODY, None, "")
+    one, other = await picture.source(Deadline.after(5)), await picture.source(Deadline.after(5))
+    assert os.read(one.fd, len(BODY)) == BODY
+    assert os.read(other.fd, len(BODY)) == BODY
+    for source in (one, other):
+        source.close()
+    picture.close()
