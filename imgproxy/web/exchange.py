@@ -6,11 +6,12 @@ import re
 import secrets
 import time
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imgproxy.errors import ImageError, InternalError
+from imgproxy.journey import Journey
 from imgproxy.model import Conditions
-from imgproxy.service import Journey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -48,9 +49,20 @@ class Exchange:
     @property
     def conditions(self) -> Conditions:
         headers = self.headers
-        # A range of a version that may have changed: the whole is always a right answer (RFC 9110 §13.1.5).
-        wanted = None if "if-range" in headers else headers.get("range")
-        return Conditions(headers.get("if-none-match"), headers.get("if-modified-since"), wanted)
+        # RFC 9110 §14.2: a range means something to GET only.
+        wanted = headers.get("range") if self.method == "GET" else None
+        return Conditions(
+            headers.get("if-none-match"), headers.get("if-modified-since"), wanted, wanted and headers.get("if-range")
+        )
+
+    @property
+    def conditions_for_origin(self) -> Conditions:
+        """The conditions as an origin may be asked them: of a version that may have changed, for no part.
+
+        Its validators are not ours, and the whole is always a right answer (RFC 9110 §13.1.5).
+        """
+        conditions = self.conditions
+        return replace(conditions, range=None, if_range=None) if conditions.if_range is not None else conditions
 
     async def send(self, answer: Answer) -> None:
         """Send an answer; for HEAD, its headers."""

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator
 
+from imgproxy.clock import unix_seconds
 from imgproxy.environment import GoBool, RoomSettings, Seconds
+from imgproxy.fields import is_field_value
 from imgproxy.model import Caching, Validators
+from imgproxy.web.caching import CacheHeaders
 from imgproxy.web.disposition import content_disposition, source_name
 from imgproxy.web.explain import Complaint, explain
-from imgproxy.web.freshness import cache_control, is_field_value
 from imgproxy.web.listening import Address
+from imgproxy.web.ranges import part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from imgproxy.errors import ImageError
-    from imgproxy.model import Plan, RawReply, Reply, Unchanged
-    from imgproxy.service import Journey
+    from imgproxy.freshness import FreshnessSettings
+    from imgproxy.journey import Journey
+    from imgproxy.model import Conditions, Plan, RawReply, Reply, Unchanged
 
 METHODS = "GET, HEAD, OPTIONS"
 
@@ -40,7 +43,7 @@ _RAW_HEADERS = frozenset(
     }
 )
 _EXPOSED = (
-    "Content-Disposition, Content-Length, ETag, Server-Timing, X-Request-ID, "
+    "Age, Cache-Status, Content-Disposition, Content-Length, Content-Range, ETag, Server-Timing, X-Request-ID, "
     "X-Origin-Content-Length, X-Origin-Width, X-Origin-Height, X-Result-Width, X-Result-Height"
 )
 
@@ -49,10 +52,6 @@ class WebSettings(RoomSettings):
     """The HTTP surface: where the server listens, for how long, and what it says in headers."""
 
     bind: str = Field(default=":8080", description="Where to listen: :8080, host:port or unix:/path.")
-    ttl: Seconds = Field(default=31536000, ge=0, description="max-age of images in seconds; 0 sends no-cache.")
-    cache_control_passthrough: GoBool = Field(
-        default=False, description="Send the origin's Cache-Control or Expires instead of the TTL."
-    )
     set_canonical_header: GoBool = Field(
         default=False, description="Send a Link header with the source URL as the canonical one."
     )
@@ -105,7 +104,6 @@ class WebSettings(RoomSettings):
         le=599,
         description="Status of a fallback image; 0 keeps the error's own.",
     )
-    fallback_image_ttl: Seconds = Field(default=0, ge=0, description="max-age of fallback images in seconds; 0 is TTL.")
     server_name: str = Field(default="imgproxy", pattern=r"^[\x21-\x7e]+$", description="Value of the Server header.")
 
     @field_validator("fallback_image_http_code")
@@ -136,21 +134,20 @@ class Answer:
     body: bytes | AsyncGenerator[bytes, None] = b""
 
 
-def _wall_seconds() -> float:
-    return datetime.now(UTC).timestamp()
-
-
 class Responses:
     """Builds answers. ``vary``: the request headers that planning was told to look at."""
 
     def __init__(
         self,
         settings: WebSettings,
+        freshness: FreshnessSettings,
         vary: tuple[str, ...] = (),
-        now: Callable[[], float] = _wall_seconds,
+        *,
+        behind_edge: bool = False,
+        now: Callable[[], float] = unix_seconds,
     ) -> None:
         self._settings = settings
-        self._now = now
+        self._caches = CacheHeaders(freshness, now, behind_edge=behind_edge)
         self._vary = _encode([("Vary", ", ".join(vary))] if vary else [])
         # The form of an error depends on Accept, whatever planning looks at.
         self._error_vary = _encode([("Vary", ", ".join(dict.fromkeys((*vary, "Accept"))))])
@@ -165,18 +162,34 @@ class Responses:
             ]
         )
 
-    def reply(self, reply: Reply, journey: Journey) -> Answer:
+    def reply(self, reply: Reply, journey: Journey, conditions: Conditions) -> Answer:
+        """The image, or the part of it that ``conditions`` ask for."""
         rendition, settings = reply.rendition, self._settings
         status = (settings.fallback_image_http_code or reply.fallback_for) if reply.fallback_for else 200
+        if status != 200:
+            return self._image(reply, journey, status, rendition.body, [])
+        size, ranges = len(rendition.body), [("Accept-Ranges", "bytes")]
+        wanted = part(conditions, size, self._sendable(reply.validators))
+        if wanted is None:
+            return self._image(reply, journey, 200, rendition.body, ranges)
+        if not wanted:
+            ranges += [("Content-Range", f"bytes */{size}"), ("Content-Length", "0")]
+            return self._answer(416, ranges, b"", journey)
+        ranges.append(("Content-Range", f"bytes {wanted[0]}-{wanted[-1]}/{size}"))
+        return self._image(reply, journey, 206, rendition.body[wanted.start : wanted.stop], ranges)
+
+    def _image(self, reply: Reply, journey: Journey, status: int, body: bytes, ranges: list[tuple[str, str]]) -> Answer:
+        rendition = reply.rendition
         headers = [
             ("Content-Type", rendition.format.media_type),
-            ("Content-Length", str(len(rendition.body))),
+            ("Content-Length", str(len(body))),
             ("Content-Disposition", _disposition(reply.plan, rendition.format.extension)),
+            *ranges,
+            *self._validators(reply.validators),
+            *self._caches.image(reply),
         ]
-        headers += self._validators(reply.validators)
-        headers.append(self._cache_control(reply.plan, reply.caching, fallback=reply.fallback_for > 0))
         headers += self._canonical(reply.plan)
-        if settings.enable_debug_headers:
+        if self._settings.enable_debug_headers:
             headers += [
                 ("X-Origin-Content-Length", str(reply.source_bytes)),
                 ("X-Origin-Width", str(rendition.source_width)),
@@ -184,13 +197,13 @@ class Responses:
                 ("X-Result-Width", str(rendition.width)),
                 ("X-Result-Height", str(rendition.height)),
             ]
-        return self._answer(status, headers, rendition.body, journey)
+        return self._answer(status, headers, body, journey)
 
     def unchanged(self, unchanged: Unchanged, journey: Journey) -> Answer:
         # RFC 9110 §15.4.5: the headers that a 200 would have had and that tell caches something.
         headers = [
             *self._validators(unchanged.validators),
-            self._cache_control(unchanged.plan, unchanged.caching),
+            *self._caches.image(unchanged),
             *self._canonical(unchanged.plan),
         ]
         return self._answer(304, headers, b"", journey)
@@ -204,9 +217,8 @@ class Responses:
         ]
         _, extension = source_name(raw.plan.source.url)
         headers.append(("Content-Disposition", _disposition(raw.plan, extension)))
-        if raw.status < 400:
-            caching = Caching(known.get("cache-control"), known.get("expires"))
-            headers.append(self._cache_control(raw.plan, caching))
+        caching = Caching(known.get("cache-control"), known.get("expires"), known.get("age"), known.get("date"))
+        headers += self._caches.raw(raw.plan, raw.status, caching)
         headers += self._canonical(raw.plan)
         return self._answer(raw.status, headers, raw.body, journey)
 
@@ -253,17 +265,16 @@ class Responses:
         vary = self._error_vary if error else self._vary
         return Answer(status, [*self._base, *vary, *_encode(headers)], body)
 
-    def _validators(self, validators: Validators) -> list[tuple[str, str]]:
-        headers: list[tuple[str, str]] = []
-        if self._settings.use_etag and (etag := validators.etag) and is_field_value(etag):
-            headers.append(("ETag", etag))
-        if self._settings.use_last_modified and (date := validators.last_modified) and is_field_value(date):
-            headers.append(("Last-Modified", date))
-        return headers
+    def _sendable(self, validators: Validators) -> Validators:
+        etag, date = validators.etag, validators.last_modified
+        return Validators(
+            etag if self._settings.use_etag and etag and is_field_value(etag) else None,
+            date if self._settings.use_last_modified and date and is_field_value(date) else None,
+        )
 
-    def _cache_control(self, plan: Plan, caching: Caching, *, fallback: bool = False) -> tuple[str, str]:
-        value = cache_control(self._settings, plan, caching, self._now(), fallback=fallback)
-        return "Cache-Control", value
+    def _validators(self, validators: Validators) -> list[tuple[str, str]]:
+        sent = self._sendable(validators)
+        return [(name, value) for name, value in (("ETag", sent.etag), ("Last-Modified", sent.last_modified)) if value]
 
     def _canonical(self, plan: Plan) -> list[tuple[str, str]]:
         if not self._settings.set_canonical_header:

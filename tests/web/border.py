@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ import httpx
 
 from imgproxy.errors import ImageError
 from imgproxy.formats import JPEG, Format, FormatRule
+from imgproxy.freshness import FreshnessSettings
+from imgproxy.journey import Journey
 from imgproxy.metrics import Metrics
 from imgproxy.model import (
     Caching,
@@ -18,6 +20,8 @@ from imgproxy.model import (
     Conditions,
     Deadline,
     Delivery,
+    Found,
+    Lifetime,
     Plan,
     RawReply,
     Rendition,
@@ -27,7 +31,6 @@ from imgproxy.model import (
     Validators,
 )
 from imgproxy.options import Options
-from imgproxy.service import Journey
 from imgproxy.web.images import Images
 from imgproxy.web.responses import WebSettings
 
@@ -83,9 +86,13 @@ def reply(
     validators: Validators | None = None,
     caching: Caching | None = None,
     fallback_for: int = 0,
+    found: Found | None = None,
+    tags: tuple[str, ...] = (),
+    lifetime: Lifetime | None = None,
 ) -> Reply:
     rendition = Rendition(body, format_, 300, 200, 1200, 800)
-    return Reply(rendition, of or plan(), 5000, validators or Validators(), caching or Caching(), fallback_for)
+    told = validators or Validators(), caching or Caching()
+    return Reply(rendition, of or plan(), 5000, *told, fallback_for, found or Found(), tags, lifetime or Lifetime())
 
 
 def raw(
@@ -98,20 +105,29 @@ def raw(
     return RawReply(of or plan(), status, headers, stream())
 
 
+def rooms(given: Mapping[str, object]) -> tuple[WebSettings, FreshnessSettings]:
+    """The settings of the web and of freshness, from one heap."""
+    fresh = given.keys() & FreshnessSettings.model_fields.keys()
+    web = {name: value for name, value in given.items() if name not in fresh}
+    return WebSettings.model_validate(web), FreshnessSettings.model_validate({name: given[name] for name in fresh})
+
+
 def images(
     outcome: Outcome | Serve | FakeService,
     *,
     vary: tuple[str, ...] = (),
     metrics: Metrics | None = None,
+    behind_edge: bool = False,
     **settings: object,
 ) -> Images:
     service = outcome if isinstance(outcome, FakeService) else FakeService(outcome)
     return Images(
         service,
-        WebSettings.model_validate(settings),
+        *rooms(settings),
         metrics or Metrics(),
         lambda headers: Client(frozenset({"webp"}) if "image/webp" in headers.get("accept", "") else frozenset()),
         vary,
+        behind_edge=behind_edge,
     )
 
 

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgproxy.formats import SVG, WEBP
-from imgproxy.model import Caching, RawReply, Reply, Unchanged, Validators
-from imgproxy.service import Journey
+from imgproxy.freshness import FreshnessSettings
+from imgproxy.journey import Journey
+from imgproxy.model import Caching, Conditions, Found, RawReply, Reply, Unchanged, Validators
 from imgproxy.web.responses import POLICY, Answer, Responses, WebSettings
-from tests.web.border import BODY, plan, raw, reply
+from tests.web.border import BODY, plan, raw, reply, rooms
 
 NOW = 1_700_000_000.0
 
@@ -20,10 +21,10 @@ def headers(answer: Answer) -> dict[str, str]:
 
 
 def answered(outcome: Reply | Unchanged | RawReply, *, vary: tuple[str, ...] = (), **settings: Any) -> dict[str, str]:
-    responses = Responses(WebSettings.model_validate(settings), vary, now=lambda: NOW)
+    responses = Responses(*rooms(settings), vary, now=lambda: NOW)
     journey = Journey("abc", stages={"queue": 0.001, "downloading": 0.0256})
     if isinstance(outcome, Reply):
-        return headers(responses.reply(outcome, journey))
+        return headers(responses.reply(outcome, journey, Conditions()))
     if isinstance(outcome, Unchanged):
         return headers(responses.unchanged(outcome, journey))
     return headers(responses.raw(outcome, journey))
@@ -38,6 +39,7 @@ def test_the_headers_of_an_image_are_these_and_no_others() -> None:
         "content-type": "image/jpeg",
         "content-length": str(len(BODY)),
         "content-disposition": 'inline; filename="cat.jpg"',
+        "accept-ranges": "bytes",
         "etag": '"e"',
         "last-modified": "Sat, 01 Jan 2000 00:00:00 GMT",
         "cache-control": "max-age=31536000, public",
@@ -94,9 +96,9 @@ def test_a_fallback_image_has_its_own_lifetime(settings: dict[str, Any], expecte
 
 @pytest.mark.parametrize(("setting", "status"), [(200, 200), (404, 404), (0, 502)])
 def test_a_fallback_image_has_its_own_status(setting: int, status: int) -> None:
-    responses = Responses(WebSettings(fallback_image_http_code=setting))
-    assert responses.reply(reply(fallback_for=502), Journey("a")).status == status
-    assert responses.reply(reply(), Journey("a")).status == 200
+    responses = Responses(WebSettings(fallback_image_http_code=setting), FreshnessSettings())
+    assert responses.reply(reply(fallback_for=502), Journey("a"), Conditions()).status == status
+    assert responses.reply(reply(), Journey("a"), Conditions()).status == 200
 
 
 def test_a_304_has_what_caches_need_and_no_content_headers() -> None:
@@ -141,9 +143,48 @@ def test_raw_passes_a_closed_set_of_headers() -> None:
 
 
 def test_raw_takes_part_in_the_passthrough_of_freshness() -> None:
-    found = answered(raw(("Cache-Control", "max-age=3")), cache_control_passthrough=True)
-    assert found["cache-control"] == "max-age=3"
+    found = answered(raw(("Cache-Control", "max-age=3"), ("Age", "2")), cache_control_passthrough=True)
+    assert (found["cache-control"], found["age"]) == ("max-age=3", "2")
     assert "cache-control" not in answered(raw(status=404))
+
+
+PARTS = (Conditions(range="bytes=2-4"), Conditions(range="bytes=99-"))
+
+
+def test_a_part_of_an_image() -> None:
+    responses = Responses(WebSettings(enable_debug_headers=True), FreshnessSettings(), now=lambda: NOW)
+    given = reply(b"0123456789", validators=Validators('"e"', EXPIRES), found=Found("memory", age=7, ttl=53))
+    whole, part = (responses.reply(given, Journey("a"), asked) for asked in (Conditions(), PARTS[0]))
+    assert (part.status, part.body) == (206, b"234")
+    # RFC 9110 §15.3.7: all that a 200 would have said, of the whole, but for the length.
+    changed = {"content-length": "3", "content-range": "bytes 2-4/10"}
+    assert headers(part) == headers(whole) | changed
+
+
+def test_a_part_that_is_not_there() -> None:
+    responses = Responses(WebSettings(), FreshnessSettings(), ("Accept",), behind_edge=True)
+    answer = responses.reply(reply(b"0123456789", tags=("a",)), Journey("abc"), PARTS[1])
+    assert (answer.status, answer.body) == (416, b"")
+    assert headers(answer).items() - headers(responses.preflight(Journey("abc"))).items() == {
+        ("accept-ranges", "bytes"),
+        ("content-range", "bytes */10"),
+    }
+
+
+@pytest.mark.parametrize("asked", PARTS)
+def test_a_fallback_image_that_is_an_error_has_no_parts(asked: Conditions) -> None:
+    responses = Responses(WebSettings(fallback_image_http_code=404), FreshnessSettings())
+    answer = responses.reply(reply(fallback_for=502), Journey("a"), asked)
+    assert (answer.status, answer.body) == (404, BODY)
+    assert not {"accept-ranges", "content-range"} & headers(answer).keys()
+
+
+@pytest.mark.parametrize("switch", ["use_etag", "use_last_modified"])
+def test_a_validator_that_is_not_sent_vouches_for_no_part(switch: str) -> None:
+    responses = Responses(WebSettings.model_validate({switch: False}), FreshnessSettings())
+    known = Validators('"e"', EXPIRES)
+    asked = Conditions(range="bytes=0-1", if_range=known.etag if switch == "use_etag" else known.last_modified)
+    assert responses.reply(reply(validators=known), Journey("a"), asked).status == 200
 
 
 @pytest.mark.parametrize(
@@ -174,6 +215,7 @@ def test_cors() -> None:
     assert found["access-control-allow-origin"] == "https://shop.example"
     assert found["access-control-allow-methods"] == "GET, OPTIONS"
     assert found["timing-allow-origin"] == "https://shop.example"
+    assert {"Age", "Cache-Status", "Content-Range"} <= set(found["access-control-expose-headers"].split(", "))
 
 
 def test_the_type_is_the_formats() -> None:
@@ -184,8 +226,8 @@ def test_the_type_is_the_formats() -> None:
 @given(st.text(), st.text(), st.booleans())
 def test_whatever_a_url_holds_headers_stay_headers(name: str, url: str, attachment: bool) -> None:
     of = plan("https://example.com/" + url, filename=name, attachment=attachment)
-    responses = Responses(WebSettings(set_canonical_header=True))
-    for _, value in responses.reply(reply(of=of), Journey("a")).headers:
+    responses = Responses(WebSettings(set_canonical_header=True), FreshnessSettings())
+    for _, value in responses.reply(reply(of=of), Journey("a"), Conditions()).headers:
         assert value.decode("ascii").isprintable()
 
 
@@ -195,7 +237,6 @@ def test_whatever_a_url_holds_headers_stay_headers(name: str, url: str, attachme
         {"bind": "8080"},
         {"server_name": "a\r\nb"},
         {"allow_origin": "a b"},
-        {"ttl": -1},
         {"fallback_image_http_code": 600},
     ],
 )
