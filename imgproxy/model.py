@@ -6,10 +6,10 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterable
 
     from imgproxy.formats import Format, FormatRule
     from imgproxy.options import Options
@@ -98,6 +98,10 @@ class Delivery:
     attachment: bool = False
     expires: int = 0
     """Unix seconds; 0 for never."""
+    tags: tuple[str, ...] = ()
+    """The URL's own cache tags."""
+    presets: tuple[str, ...] = ()
+    """The presets that shaped the plan, those inside others included; sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ class Plan:
     encoding: Encoding = Encoding()
     limits: Limits = Limits()
     watermark_opacity: float = 1.0
+    watermark: str = ""
+    """What the configured watermark is: a digest, or its URL. Empty where the plan shows none."""
     linear_light: bool = False
     shrink_on_load: bool = True
     delivery: Delivery = field(default=Delivery(), compare=False)
@@ -131,6 +137,7 @@ class Plan:
             self.encoding,
             self.limits,
             self.watermark_opacity,
+            self.watermark,
             self.linear_light,
             self.shrink_on_load,
         )
@@ -151,6 +158,46 @@ class Caching:
 
     cache_control: str | None = None
     expires: str | None = None
+    age: str | None = None
+    date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long a stored answer may be used, in seconds from when the origin last vouched for its source."""
+
+    fresh: float = 0.0
+    while_revalidate: float = 0.0
+    """After that: answered at once while the origin is asked behind it (RFC 5861)."""
+    if_error: float = 0.0
+    """After ``fresh``: answered when the origin cannot be asked (RFC 5861)."""
+    storable: bool = True
+    """False for what may not be stored at all (no-store, private)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What is known of a source: what the origin said of it, and when it last vouched for it."""
+
+    url: str
+    size: int = 0
+    """In bytes."""
+    validators: Validators = Validators()
+    caching: Caching = Caching()
+    digest: str = ""
+    """SHA-256 of the bytes in hex, where the origin gives no validators to tell versions apart by; else empty."""
+    checked_at: float = 0.0
+    """Unix seconds."""
+    generation: int = 0
+    """The newest purge that was known when the origin was asked."""
+
+    def is_version_of(self, other: Provenance) -> bool:
+        """Whether both speak of the same bytes, as far as the origin tells."""
+        return self._version is not None and self._version == other._version
+
+    @property
+    def _version(self) -> str | None:
+        return self.validators.etag or self.validators.last_modified or self.digest or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +251,59 @@ class Rendition:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored rendition, and all that later requests need to know of it."""
+
+    rendition: Rendition
+    digest: str
+    """SHA-256 of the body, in hex."""
+    provenance: Provenance
+    tags: tuple[str, ...] = ()
+    """What it can be purged by: sorted; the source, its host, the presets and the URL's own tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where an answer came from, in the terms of RFC 9211."""
+
+    tier: str = ""
+    """The tier that had it: "memory", "redis" or "store"; empty if it was made for this request."""
+    forwarded: str = ""
+    """Why the origin was asked: "uri-miss", "stale" or "bypass"; empty if it was not."""
+    collapsed: bool = False
+    """Whether the request waited for the making of another one."""
+    stored: bool = False
+    renewed: bool = False
+    """Whether the origin said that nothing has changed: no render."""
+    age: float = 0.0
+    """Seconds since the origin last vouched for the source."""
+    ttl: float = 0.0
+    """Seconds that the answer stays fresh here; negative when it is stale."""
+    generation: int = 0
+    """The newest purge that was known when the origin was asked."""
+
+
+PurgeKind = Literal["tag", "prefix", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """One purge. ``soft``: entries may still be answered with while they are made anew."""
+
+    kind: PurgeKind
+    value: str = ""
+    """The tag, or what source URLs begin with; empty for "all"."""
+    soft: bool = False
+    generation: int = 0
+
+    def concerns(self, url: str, tags: Iterable[str]) -> bool:
+        """Whether it is about a result of the source ``url`` that carries ``tags``."""
+        if self.kind == "prefix":
+            return url.startswith(self.value)
+        return self.kind == "all" or self.value in tags
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A rendition and what it cost in the render process."""
 
@@ -221,11 +321,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The request headers that ask about a copy the client already has; ``range`` matters to ``raw`` only."""
+    """The request headers that ask about a copy the client already has, or for a part of one."""
 
     if_none_match: str | None = None
     if_modified_since: str | None = None
     range: str | None = None
+    if_range: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +341,11 @@ class Reply:
     caching: Caching = Caching()
     fallback_for: int = 0
     """The status of the error that the fallback image stands in for; 0 for the image that was asked for."""
+    found: Found = Found()
+    tags: tuple[str, ...] = ()
+    """The entry's."""
+    lifetime: Lifetime = Lifetime()
+    """How long we ourselves keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +355,9 @@ class Unchanged:
     plan: Plan
     validators: Validators
     caching: Caching = Caching()
+    found: Found = Found()
+    tags: tuple[str, ...] = ()
+    lifetime: Lifetime = Lifetime()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What is remembered: results in tiers, originals, refusals, and what was purged."""
