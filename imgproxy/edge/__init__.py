@@ -1,0 +1,1 @@
+"""The edge: nginx before the nodes, and what nodes tell it."""
