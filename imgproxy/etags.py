@@ -52,9 +52,9 @@ class Tags:
         tag = base64_encode(origin.etag.encode("latin-1", "replace")).decode()
         return Validators(f'{weak}"{self._plan(plan)}.{tag}"', self._not_before(origin.last_modified))
 
-    def of_body(self, plan: Plan, body: bytes) -> str:
-        """A tag for a result whose origin has none."""
-        return f'"{self._plan(plan)}-{hashlib.sha256(body).hexdigest()[:24]}"'
+    def of_result(self, plan: Plan, digest: str) -> str:
+        """A tag for a result whose origin has none; ``digest``: SHA-256 of its body, in hex."""
+        return f'"{self._plan(plan)}-{digest[:24]}"'
 
     def for_origin(self, plan: Plan, conditions: Conditions) -> Validators:
         """What to ask the origin: its own tag, taken out of ours, or the date. Tags of other plans do not count."""
@@ -73,6 +73,18 @@ class Tags:
         if asked is None or etag is None:
             return False
         return asked.strip() == "*" or etag.removeprefix("W/").strip('"') in _TAG.findall(asked)
+
+    def still_fit(self, conditions: Conditions, validators: Validators) -> bool:
+        """Whether the client's copy is the result that ``validators`` name (RFC 9110 §13.2.2)."""
+        if conditions.if_none_match is not None:
+            return self.matches(conditions, validators.etag)
+        asked, modified = conditions.if_modified_since, validators.last_modified
+        if asked is None or modified is None:
+            return False
+        try:
+            return asked == modified or parsedate_to_datetime(asked) >= parsedate_to_datetime(modified)
+        except (ValueError, TypeError):  # TypeError: one with a zone, one without
+            return False
 
     def _not_before(self, date: str | None) -> str | None:
         """A date of HTTP, or IMGPROXY_LAST_MODIFIED_BUSTER where that is later or the date is no date."""

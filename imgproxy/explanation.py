@@ -68,7 +68,7 @@ def _walk(target: str, settings: Settings) -> Iterator[Step]:
         yield Step("signature", "not checked: no key is configured")
     request = dialect.read(signed.path)
     yield Step("source", request.source.url)
-    planner = Planner(settings.plan, settings.presets, Negotiator(settings.negotiation), watermark=True)
+    planner = Planner(settings.plan, settings.presets, Negotiator(settings.negotiation), watermark="configured")
     plan = planner.plan(request, Client())
     yield from _plan(plan)
     Origins(settings.origin).check(plan.source)

@@ -13,6 +13,7 @@ from imgproxy.model import Client, Delivery, Encoding, ImageRequest, Limits, Pla
 from imgproxy.negotiation import Negotiator, default_width
 from imgproxy.options import (
     AutoRotate,
+    CacheTags,
     Dpr,
     EnforceThumbnail,
     Expires,
@@ -45,6 +46,7 @@ _RESOLVED = (
     Expires,
     Filename,
     ReturnAttachment,
+    CacheTags,
 )
 """Options whose meaning a plan holds in its other records."""
 
@@ -168,8 +170,9 @@ class Planner:
         presets: Presets | None = None,
         negotiator: Negotiator | None = None,
         *,
-        watermark: bool = False,
+        watermark: str = "",
     ) -> None:
+        """``watermark``: what the configured watermark is (``Plan.watermark``); empty if there is none."""
         self._settings = settings or PlanSettings()
         self._presets = presets or Presets()
         self._negotiator = negotiator or Negotiator()
@@ -184,7 +187,7 @@ class Planner:
         asked = tuple(self._presets.expand(request.settings))
         options = self._base.merge(_hints(client)).merge(self._presets.default()).merge(asked)
         self._check_permission(options)
-        watermark = options[Watermark].opacity > 0 and self._watermark
+        watermark = self._watermark if options[Watermark].opacity > 0 else ""
         kept = options.without(*_RESOLVED, *(() if watermark else (Watermark,)))
         rule = self._negotiator.rule(None if options[Raw].enabled else options[ResultFormat].format, client)
         _check_format(rule)
@@ -195,9 +198,16 @@ class Planner:
             encoding=self._encoding(options, rule),
             limits=self._limits(options[SecurityLimits]),
             watermark_opacity=self._settings.watermark_opacity if watermark else 1.0,
+            watermark=watermark,
             linear_light=self._settings.use_linear_colorspace,
             shrink_on_load=not self._settings.disable_shrink_on_load,
-            delivery=Delivery(options[Filename].name, options[ReturnAttachment].enabled, options[Expires].at),
+            delivery=Delivery(
+                options[Filename].name,
+                options[ReturnAttachment].enabled,
+                options[Expires].at,
+                options[CacheTags].tags,
+                tuple(sorted(self._presets.applied(request.settings))),
+            ),
         )
 
     def _check_permission(self, options: Options) -> None:

@@ -64,6 +64,9 @@ class Presets:
     def __init__(self, presets: Mapping[str, tuple[Setting, ...]] | None = None) -> None:
         self._presets = dict(presets or {})
 
+    def __repr__(self) -> str:
+        return f"Presets({dict(sorted(self._presets.items()))})"
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._presets))
@@ -99,6 +102,18 @@ class Presets:
     def default(self) -> Iterator[Setting]:
         """The settings of the preset that applies to every request, if there is one."""
         return self._named(DEFAULT, ()) if DEFAULT in self._presets else iter(())
+
+    def applied(self, settings: Iterable[Setting]) -> frozenset[str]:
+        """The names of the presets that these settings use: the default one too, and those inside others."""
+        found = {DEFAULT} & self._presets.keys()
+        waiting = [*settings, *self._presets.get(DEFAULT, ())]
+        while waiting:
+            setting = waiting.pop()
+            if setting.option is Preset:
+                fresh = {name for name in dict(setting.values)["names"] if name in self._presets} - found
+                found |= fresh
+                waiting += [each for name in fresh for each in self._presets[name]]
+        return frozenset(found)
 
     def expand(self, settings: Iterable[Setting]) -> Iterator[Setting]:
         """The settings with each preset replaced by what it stands for. Raises ``UnknownPreset``."""

@@ -34,7 +34,7 @@ async def render(source: str, out: Path, options: Iterable[str], settings: Setti
     separator = settings.dialect.arguments_separator
     origins = Origins(settings.origin)
     mark = watermark(origins, settings.configured)
-    planner = Planner(settings.plan, settings.presets, Negotiator(settings.negotiation), watermark=bool(mark))
+    planner = Planner(settings.plan, settings.presets, Negotiator(settings.negotiation), watermark=mark.identity)
     plan = planner.plan(ImageRequest(SourceRef(source), tuple(_settings(out, options, separator))), Client())
     if plan.options[Raw].enabled:
         raise BadOption("raw: there is nothing to render")

@@ -1,58 +1,44 @@
-"""The story of a request, one screen: read, plan, fetch, render, reply."""
+"""The story of a request, one screen: read, plan, remember or make, reply."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from imgproxy.errors import BrokenImage, ExpiredUrl, SourceError, WatermarkMissing
-from imgproxy.model import Job, RawReply, Reply, StillGood, Unchanged, Validators
-from imgproxy.options import Raw, Watermark
+from imgproxy.caches.base import key_of
+from imgproxy.caches.purges import Marks, tags_of
+from imgproxy.caches.results import Use
+from imgproxy.clock import unix_seconds
+from imgproxy.errors import BrokenImage, ExpiredUrl, SourceError
+from imgproxy.journey import Journey
+from imgproxy.making import Made, Order
+from imgproxy.model import Conditions, Deadline, Found, RawReply, Reply, SourceRef, StillGood, Unchanged, Validators
+from imgproxy.options import Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
+    from imgproxy.caches.purges import Purges
+    from imgproxy.caches.results import Hit, Results
     from imgproxy.dialects.imgproxy import Dialect
     from imgproxy.etags import Tags
-    from imgproxy.model import Client, Conditions, Deadline, Plan, Report, Source
+    from imgproxy.flight import Flights
+    from imgproxy.making import Makings
+    from imgproxy.model import Caching, Client, Lifetime, Plan
     from imgproxy.origins.configured import ConfiguredPicture
     from imgproxy.origins.fetch import Origins
     from imgproxy.planning import Planner
-    from imgproxy.render.base import Renderer
     from imgproxy.signing import Signer
 
 _log = logging.getLogger("imgproxy.service")
 
-
-@dataclass(slots=True)
-class Journey:
-    """How one request went so far: filled in on the way, read by the log line and the metrics.
-
-    The one mutable object that walks through the rooms with a request.
-    """
-
-    request_id: str
-    plan: Plan | None = None
-    source_bytes: int = 0
-    stages: dict[str, float] = field(default_factory=dict[str, float])
-    """Seconds by stage: "queue", "downloading", "processing", and inside that "load" and "encode"."""
-
-    @contextmanager
-    def stage(self, name: str) -> Generator[None]:
-        """Add the time spent inside to the stage ``name``."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - start
-
-
-def _wall_seconds() -> float:
-    return datetime.now(UTC).timestamp()
+# For what is made behind an answer, when nobody waits: a request's usual time.
+_BEHIND_S = 10.0
+# More are not even queued: the next stale answer asks again.
+_REFRESHES_WAITING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +50,18 @@ class Service:
     planner: Planner
     tags: Tags
     origins: Origins
-    renderer: Renderer
-    watermark: ConfiguredPicture
+    purges: Purges
+    results: Results
+    flights: Flights[Made | StillGood]
+    makings: Makings
     fallback: ConfiguredPicture
-    now: Callable[[], float] = _wall_seconds
+    lifetime: Callable[[Caching], Lifetime]
+    now: Callable[[], float] = unix_seconds
     """Unix time, for URLs that expire."""
+    refreshing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
+    """How many results are made anew at once behind answers: never all of the places that others wait for."""
+    behind_edge: bool = False
+    """Whether an edge stands before this server that answers stale by itself while it asks us."""
 
     async def serve(
         self, target: str, client: Client, conditions: Conditions, deadline: Deadline, journey: Journey
@@ -80,15 +73,14 @@ class Service:
         journey.plan = plan = self.plan(target, client)
         if plan.options[Raw].enabled:
             return await self._pass_on(plan, conditions, deadline)
-        waiting = time.monotonic()
-        async with self.renderer.slot(deadline):
-            journey.stages["queue"] = time.monotonic() - waiting
-            try:
-                return await self._answer(plan, conditions, deadline, journey)
-            except SourceError as error:
-                if isinstance(error, BrokenImage) or not self.fallback:
-                    raise
-                return await self._fall_back(plan, error, deadline, journey)
+        try:
+            # Before anything that is remembered: settings may have changed since, or differ between nodes.
+            self.origins.check(plan.source)
+            return await self._answer(self._order(plan), conditions, deadline, journey)
+        except SourceError as error:
+            if isinstance(error, BrokenImage) or not self.fallback:
+                raise
+            return await self._fall_back(plan, error, deadline, journey)
 
     def plan(self, target: str, client: Client) -> Plan:
         """What a target asks for, once its signature and its time are checked. Raises ``RequestError``."""
@@ -99,65 +91,109 @@ class Service:
             raise ExpiredUrl(f"the URL expired at {plan.delivery.expires}")
         return plan
 
+    def _order(self, plan: Plan) -> Order:
+        key = key_of(plan, self.origins.place(plan.source))
+        return Order(plan, key, self.purges.marks(plan.source.url, tags_of(plan)), self.purges.newest)
+
     async def _answer(
-        self, plan: Plan, conditions: Conditions, deadline: Deadline, journey: Journey
+        self, order: Order, conditions: Conditions, deadline: Deadline, journey: Journey
     ) -> Reply | Unchanged:
-        known = self.tags.for_origin(plan, conditions)
-        with journey.stage("downloading"):
-            source = await self.origins.fetch(
-                plan.source, max_bytes=plan.limits.source_bytes, deadline=deadline, validators=known
-            )
-        if isinstance(source, StillGood):
-            told = source.validators
-            validators = Validators(told.etag or known.etag, told.last_modified or known.last_modified)
-            return Unchanged(plan, self.tags.mint(plan, validators), source.caching)
-        try:
-            validators = self.tags.mint(plan, source.validators)
-            if self.tags.matches(conditions, validators.etag):
-                return Unchanged(plan, validators, source.caching)
-            report = await self._render(plan, source, deadline, journey)
-        finally:
-            source.close()
-        rendition = report.rendition
+        hit = self.results.recall(order.key, order.marks)
+        # Who asks by a tag behind an edge is the edge: it has answered its visitor, and wants to know what is true now.
+        patient = self.behind_edge and conditions.if_none_match is not None
+        if hit is not None and (hit.use is Use.FRESH or (hit.use is Use.STALE and not patient)):
+            made, collapsed = Made(hit), False
+        else:
+            known = Validators() if hit else self.tags.for_origin(order.plan, conditions)
+            # The purges are in the key: who asks after one must not be given what was begun before it.
+            flight = (order.key, order.marks)
+            if known != Validators() and flight not in self.flights:
+                flight = (*flight, known)
+            make = partial(self.makings.make, order, hit, deadline, journey, known, patient=patient)
+            made, collapsed = await self.flights.join(flight, make, deadline)
+            if isinstance(made, StillGood):
+                return self._still_good(order, known, made)
+        if made.hit.use is Use.STALE and not made.forwarded:
+            refresh = partial(self._refresh, order, made.hit, journey.request_id)
+            self.flights.behind((order.key, order.marks, "refresh"), refresh, at_most=_REFRESHES_WAITING)
+        return self._reply(order.plan, made, conditions, journey, collapsed=collapsed)
+
+    async def _refresh(self, order: Order, stale: Hit, request_id: str) -> Made | StillGood:
+        async with self.refreshing:
+            return await self.makings.refresh(order, stale, Deadline.after(_BEHIND_S), Journey(request_id))
+
+    def _reply(
+        self, plan: Plan, made: Made, conditions: Conditions, journey: Journey, *, collapsed: bool
+    ) -> Reply | Unchanged:
+        hit, entry = made.hit, made.hit.entry
+        told = entry.provenance
+        validators = self.tags.mint(plan, told.validators)
         if validators.etag is None:
-            validators = replace(validators, etag=self.tags.of_body(plan, rendition.body))
-            if self.tags.matches(conditions, validators.etag):
-                return Unchanged(plan, validators, source.caching)
-        return Reply(rendition, plan, source.size, validators, source.caching)
+            validators = replace(validators, etag=self.tags.of_result(plan, entry.digest))
+        journey.found = found = Found(
+            hit.tier, made.forwarded, collapsed, made.stored, made.renewed, hit.age, hit.ttl, told.generation
+        )
+        lifetime = self.lifetime(told.caching)
+        # Also those of this URL: another one of the same plan may have had the entry made.
+        tags = tuple(sorted({*entry.tags, *tags_of(plan)}))
+        if self.behind_edge and hit.tier and hit.ttl <= 0:
+            # nginx keeps the headers that it has when it gets a 304: it would call a stale image fresh. Without a tag
+            # it takes the next one whole, and with it the headers.
+            validators, conditions = Validators(), Conditions()
+        if self.tags.still_fit(conditions, validators):
+            return Unchanged(plan, validators, told.caching, found, tags, lifetime)
+        return Reply(
+            entry.rendition,
+            plan,
+            told.size,
+            validators,
+            told.caching,
+            found=found,
+            tags=tags,
+            lifetime=lifetime,
+        )
 
-    async def _render(self, plan: Plan, source: Source, deadline: Deadline, journey: Journey) -> Report:
-        journey.source_bytes = source.size
-        mark = await self._mark(deadline) if plan.options[Watermark].opacity else None
-        try:
-            with journey.stage("processing"):
-                report = await self.renderer.render(Job(plan, source, mark), deadline)
-        finally:
-            if mark is not None:
-                mark.close()
-        journey.stages |= {"load": report.load_s, "encode": report.encode_s}
-        return report
-
-    async def _mark(self, deadline: Deadline) -> Source:
-        """The watermark. That it cannot be had is our fault, not the source's."""
-        try:
-            return await self.watermark.source(deadline)
-        except SourceError as error:
-            raise WatermarkMissing(str(error)) from error
+    def _still_good(self, order: Order, known: Validators, told: StillGood) -> Unchanged:
+        """The answer for a client whose copy the origin vouches for, though nothing is stored here."""
+        # Not the client's own date: it may have made it up.
+        validators = Validators(told.validators.etag or known.etag, told.validators.last_modified)
+        found = Found(forwarded="uri-miss", generation=order.generation)
+        lifetime = self.lifetime(told.caching)
+        return Unchanged(
+            order.plan,
+            self.tags.mint(order.plan, validators),
+            told.caching,
+            replace(found, ttl=lifetime.fresh),
+            tags_of(order.plan),
+            lifetime,
+        )
 
     async def _fall_back(self, plan: Plan, error: SourceError, deadline: Deadline, journey: Journey) -> Reply:
         """The fallback image under the same plan, without validators: the source may be back any time."""
+        stand_in = replace(plan, source=SourceRef(f"fallback:{self.fallback.identity}"))
+        order = Order(stand_in, key_of(stand_in), Marks(), self.purges.newest)
+        hit = self.results.recall(order.key, order.marks)
+        if hit is None:
+            make = partial(self._stand_in, order, error, deadline, journey)
+            made, _ = await self.flights.join((order.key, order.marks), make, deadline)
+            assert isinstance(made, Made)  # noqa: S101 - nobody was asked whether it is still good
+            hit = made.hit
+        entry = hit.entry
+        # Nobody vouched for it; it is neither old nor fresh.
+        return Reply(entry.rendition, plan, entry.provenance.size, fallback_for=error.status, tags=tags_of(plan))
+
+    async def _stand_in(self, order: Order, error: SourceError, deadline: Deadline, journey: Journey) -> Made:
         fields = {"request_id": journey.request_id, "code": error.code, "reason": str(error)}
         try:
-            source = await self.fallback.source(deadline)
+            picture = await self.fallback.source(deadline)
         except SourceError as missing:
             _log.error("the fallback image cannot be had: %s", missing, extra={"fields": fields})
             raise error from missing
         _log.warning("answering with the fallback image", extra={"fields": fields})
         try:
-            report = await self._render(plan, source, deadline, journey)
+            return await self.makings.stand_in(order, picture, deadline, journey)
         finally:
-            source.close()
-        return Reply(report.rendition, plan, source.size, fallback_for=error.status)
+            picture.close()
 
     async def _pass_on(self, plan: Plan, conditions: Conditions, deadline: Deadline) -> RawReply:
         """The source as it is: no slot, no checks of what it holds; the origin's own validators."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from imgproxy.model import Conditions, Plan, SourceRef, Validators
 from imgproxy.options import Blur, Options
 
 PLAN = Plan(SourceRef("https://example.com/cat.jpg"), Options(), FormatRule())
+DIGEST = hashlib.sha256(b"pixels").hexdigest()
 OTHER = replace(PLAN, options=Options.of(Blur(2)))
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 
@@ -50,9 +52,9 @@ def test_an_origin_without_a_tag_worth_carrying_gives_none(etag: str | None) -> 
 
 
 def test_a_tag_of_the_result_is_no_tag_of_the_origins() -> None:
-    tag = Tags().of_body(PLAN, b"pixels")
-    assert tag != Tags().of_body(PLAN, b"other")
-    assert tag != Tags().of_body(OTHER, b"pixels")
+    tag = Tags().of_result(PLAN, DIGEST)
+    assert tag != Tags().of_result(PLAN, DIGEST[::-1])
+    assert tag != Tags().of_result(OTHER, DIGEST)
     assert Tags().for_origin(PLAN, Conditions(tag)) == Validators()
     assert Tags().matches(Conditions(f'"a", {tag}'), tag)
 
@@ -63,7 +65,7 @@ def test_a_tag_of_the_result_is_no_tag_of_the_origins() -> None:
 )
 def test_what_clients_make_up_is_not_passed_on(header: str) -> None:
     """RFC 9110 §13.1.3: nor does the date count beside a tag."""
-    plan = Tags().of_body(PLAN, b"").partition("-")[0].strip('"')
+    plan = Tags().of_result(PLAN, DIGEST).partition("-")[0].strip('"')
     assert Tags().for_origin(PLAN, Conditions(header.replace("{plan}", plan), DATE)) == Validators()
 
 
@@ -100,3 +102,21 @@ def test_no_copy_is_older_than_the_last_modified_buster() -> None:
         kept = "Thu, 02 Jan 2025 00:00:00 GMT"
         assert tags.for_origin(PLAN, Conditions(if_modified_since=kept)) == Validators(None, kept)
         assert tags.mint(PLAN, Validators(None, kept)).last_modified == kept
+
+
+@pytest.mark.parametrize(
+    ("asked", "modified", "fits"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", True),
+        ("Sun, 06 Nov 1994 08:49:38 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", True),
+        ("Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", False),
+        ("nonsense", "Sun, 06 Nov 1994 08:49:37 GMT", False),
+        ("Sun, 06 Nov 1994 08:49:38 -0000", "Sun, 06 Nov 1994 08:49:37 GMT", False),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", None, False),
+        (None, "Sun, 06 Nov 1994 08:49:37 GMT", False),
+    ],
+)
+def test_whether_a_copy_of_a_date_still_fits(asked: str | None, modified: str | None, fits: bool) -> None:
+    assert Tags().still_fit(Conditions(None, asked), Validators('"x"', modified)) is fits
+    assert Tags().still_fit(Conditions('"x"', asked), Validators('"x"', modified))
+    assert not Tags().still_fit(Conditions('"y"', asked), Validators('"x"', modified))

@@ -27,9 +27,7 @@ def request(text: str) -> ImageRequest:
     return ImageRequest(SOURCE, tuple(each for name, *texts in segments for each in read_segment(name, texts)))
 
 
-def planned(
-    text: str, client: Client | None = None, presets: str = "", *, watermark: bool = False, **fields: Any
-) -> Plan:
+def planned(text: str, client: Client | None = None, presets: str = "", *, watermark: str = "", **fields: Any) -> Plan:
     known = Presets.parse([("test", line) for line in presets.split(",") if line])
     negotiator = Negotiator(NegotiationSettings(auto_webp=True, enforce_avif=True))
     planner = Planner(PlanSettings.model_validate(fields), known, negotiator, watermark=watermark)
@@ -105,12 +103,12 @@ DIFFERENT = [
     Plan(SourceRef("http://x/dog.jpg"), Options(), planned("").formats),
     Plan(SourceRef("http://x/cat.jpg\nw:1"), Options(), planned("").formats),
     *(
-        planned(text, client, watermark=True)
+        planned(text, client, watermark="mark")
         for text in ("", "w:1", "h:1", "cb:a", "cb:b", "f:png", "q:1", "fq:jpeg:1", "wm:1", "skp:gif", "mb:5", "raw:1")
         for client in (Client(), Client(frozenset({"webp"})), Client(dpr=2.0))
         if not (text == "raw:1" and client.formats)
     ),
-    *(planned("wm:1", watermark=True, **fields) for fields in SETTINGS),
+    *(planned("wm:1", watermark="mark", **fields) for fields in SETTINGS),
 ]
 
 
@@ -130,7 +128,7 @@ def test_delivery_never_changes_the_key(name: str, attachment: bool, at: int) ->
 
 
 def test_plans_travel() -> None:
-    plan = planned("rs:fill:300:200/g:fp:0.5:0/fq:jpeg:50", watermark=True)
+    plan = planned("rs:fill:300:200/g:fp:0.5:0/fq:jpeg:50", watermark="mark")
     again = pickle.loads(pickle.dumps(plan))
     assert again == plan
     assert again.key == plan.key
@@ -227,11 +225,11 @@ def test_security_options_need_permission_also_in_presets(text: str) -> None:
 
 
 def test_a_watermark_counts_only_if_there_is_one() -> None:
-    with_mark = planned("wm:0.5:no", watermark=True, watermark_opacity=0.4)
+    with_mark = planned("wm:0.5:no", watermark="mark", watermark_opacity=0.4)
     assert (with_mark.path, with_mark.watermark_opacity) == ("wm:0.5:no", 0.4)
     for plan in (
         planned("wm:0.5:no", watermark_opacity=0.4),
-        planned("wm:0:no", watermark=True, watermark_opacity=0.4),
+        planned("wm:0:no", watermark="mark", watermark_opacity=0.4),
     ):
         assert (plan.path, plan.watermark_opacity) == ("", 1.0)
 

@@ -123,7 +123,7 @@ class Dialect:
         # imgproxy does not even look at the extension of a raw source.
         if extension and not Options().merge(settings)[Raw].enabled:
             settings.append(_format(extension))
-        return ImageRequest(SourceRef(self._rewrite(url)), tuple(settings))
+        return ImageRequest(SourceRef(self.rewritten(url)), tuple(settings))
 
     def _arguments(self, segment: str) -> list[str]:
         return segment.split(self._settings.arguments_separator)
@@ -156,7 +156,8 @@ class Dialect:
             segments = segments[:-1]
         return _read_base64("".join(segments))
 
-    def _rewrite(self, url: str) -> str:
+    def rewritten(self, url: str) -> str:
+        """A source URL after the operator's replacements, with the base URL before it."""
         for pattern, replacement in self._replacements:
             if match := pattern.match(url):
                 url = _filled(replacement, match) + url[match.end() :]

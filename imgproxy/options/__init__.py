@@ -12,6 +12,7 @@ from imgproxy.options.auto_rotate import AutoRotate
 from imgproxy.options.background import Background
 from imgproxy.options.base import Option, Setting, Spelling
 from imgproxy.options.blur import Blur
+from imgproxy.options.cache_tags import CacheTags
 from imgproxy.options.cachebuster import Cachebuster
 from imgproxy.options.crop import Crop
 from imgproxy.options.dpr import Dpr
@@ -85,6 +86,7 @@ OPTIONS: tuple[type[Option], ...] = (
     Expires,
     Filename,
     ReturnAttachment,
+    CacheTags,
 )
 
 EFFECTS = (Blur, Sharpen, Pixelate)

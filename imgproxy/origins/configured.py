@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -75,8 +76,11 @@ class ConfiguredPicture:
         self._origins = origins
         self._url = url
         self._kept: Source | None = None
+        self.identity = url
+        """What the picture is, for cache keys: a digest where its bytes are configured, else its URL; empty if none."""
         if body := data or (path.read_bytes() if path else b""):
             self._kept = _in_memory(body)
+            self.identity = hashlib.sha256(body).hexdigest()
 
     def __bool__(self) -> bool:
         return self._kept is not None or bool(self._url)

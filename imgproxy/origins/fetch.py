@@ -40,6 +40,8 @@ _PASSED_ON = (
     "etag",
     "cache-control",
     "expires",
+    "age",
+    "date",
 )
 _NONE = Validators()
 
@@ -117,6 +119,10 @@ class Origins:
     def check(self, ref: SourceRef) -> None:
         """Raise the ``RequestError`` that fetching this source would end with before anything is contacted."""
         self._transport(targets.parse(ref.url, self._settings.source_url_query_separator))
+
+    def place(self, ref: SourceRef) -> str:
+        """Where a source is that its URL does not name: the folder of ``local://``; else empty."""
+        return self._settings.local_filesystem_root if ref.url.startswith("local:") else ""
 
     async def _ask(self, ref: SourceRef, asked: dict[str, str]) -> httpx.Response:
         """The first answer that is not a redirect. The full policy holds for each hop."""

@@ -7,10 +7,12 @@ import os
 import re
 import zlib
 from contextlib import ExitStack
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import httpx
 
+from imgproxy.clock import unix_seconds
 from imgproxy.errors import SourceIncomplete, SourceRefused, SourceTooLarge, SourceUnreachable
 from imgproxy.model import Caching, Source, Validators
 from imgproxy.origins.encoding import inflater
@@ -41,7 +43,13 @@ def said(response: httpx.Response) -> tuple[Validators, Caching]:
     headers = response.headers
     return (
         Validators(headers.get("etag"), headers.get("last-modified")),
-        Caching(headers.get("cache-control"), headers.get("expires")),
+        Caching(
+            headers.get("cache-control"),
+            headers.get("expires"),
+            headers.get("age"),
+            # RFC 9110 §6.6.1: a recipient with a clock dates what comes without a date.
+            headers.get("date") or formatdate(unix_seconds(), usegmt=True),
+        ),
     )
 
 

@@ -86,7 +86,8 @@ class Pool:
         self.restarts: Counter[str] = Counter()
         """Processes lost, by reason: "killed" at a deadline, or "crashed"."""
         self._command = command
-        self._admission = Admission(self.size * _PLACES_PER_WORKER, queue_size)
+        self.places = self.size * _PLACES_PER_WORKER
+        self._admission = Admission(self.places, queue_size)
         self._permits = asyncio.Semaphore(self.size)
         # First in, first out: all processes take their turn, so that a probe meets each of them.
         self._idle: asyncio.Queue[Process] = asyncio.Queue()

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from imgproxy.freshness import FreshnessSettings
+    from imgproxy.journey import Journey
     from imgproxy.metrics import Metrics
-    from imgproxy.model import Client, Conditions, Unchanged
-    from imgproxy.service import Journey
+    from imgproxy.model import Client, Conditions, Found, Unchanged
     from imgproxy.web.responses import Answer, WebSettings
 
 _log = logging.getLogger("imgproxy.request")
@@ -66,22 +67,25 @@ class Images:
     """Answers GET, HEAD and OPTIONS on every path that is an image's.
 
     ``negotiate`` reads the client's abilities from the headers (lower-case names), and ``vary`` names
-    the headers that it looks at.
+    the headers that it looks at. ``behind_edge``: whether our own nginx stands before it.
     """
 
     def __init__(
         self,
         service: Serving,
         settings: WebSettings,
+        freshness: FreshnessSettings,
         metrics: Metrics,
         negotiate: Callable[[Mapping[str, str]], Client],
         vary: tuple[str, ...] = (),
+        *,
+        behind_edge: bool = False,
     ) -> None:
         self._service = service
         self._settings = settings
         self._metrics = metrics
         self._negotiate = negotiate
-        self._responses = Responses(settings, vary)
+        self._responses = Responses(settings, freshness, vary, behind_edge=behind_edge)
         self._secret = settings.secret.get_secret_value().encode()
         self._active = 0
 
@@ -129,10 +133,10 @@ class Images:
         self._admit(exchange)
         deadline = Deadline.after(self._settings.timeout)
         client = self._negotiate(exchange.headers)
-        journey = exchange.journey
+        journey, conditions = exchange.journey, exchange.conditions_for_origin
         try:
             async with asyncio.timeout(deadline.remaining + _GRACE_S):
-                outcome = await self._service.serve(exchange.target, client, exchange.conditions, deadline, journey)
+                outcome = await self._service.serve(exchange.target, client, conditions, deadline, journey)
         except TimeoutError as late:
             raise RenderTimeout(f"no answer after {self._settings.timeout:g} s") from late
         except UnicodeError as cause:
@@ -141,7 +145,7 @@ class Images:
             raise InvalidUrl("the URL holds bytes that are not UTF-8") from cause
         if isinstance(outcome, Reply):
             exchange.format = outcome.rendition.format.name
-            return self._responses.reply(outcome, journey)
+            return self._responses.reply(outcome, journey, exchange.conditions)
         if isinstance(outcome, RawReply):
             exchange.format = "raw"
             return self._responses.raw(outcome, journey)
@@ -205,6 +209,7 @@ def _fields(exchange: Exchange, seconds: float) -> dict[str, object]:
         "stages": {name: round(1000 * spent, 1) for name, spent in journey.stages.items()},
         "source": _origin(plan.source.url) if plan else None,
         "options": plan.path if plan else None,
+        "cache": _cache(journey.found) if journey.found else None,
         "format": exchange.format or None,
         "source_bytes": journey.source_bytes,
         "body_bytes": exchange.body_bytes,
@@ -212,6 +217,13 @@ def _fields(exchange: Exchange, seconds: float) -> dict[str, object]:
         "reason": _URL.sub(r"\1://\2/...", reason(error))[:500] if error else None,
         "client_ip": peer[0].removeprefix("::ffff:") if peer else None,
     }
+
+
+def _cache(found: Found) -> str:
+    """Where the answer came from, in one word: "memory", "redis/stale", "renewed", "collapsed", "made"."""
+    if found.tier:
+        return found.tier if found.ttl > 0 else f"{found.tier}/stale"
+    return "renewed" if found.renewed else "collapsed" if found.collapsed else "made"
 
 
 def _origin(url: str) -> str | None:

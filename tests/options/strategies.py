@@ -12,6 +12,7 @@ from imgproxy.options import (
     Background,
     Blur,
     Cachebuster,
+    CacheTags,
     Crop,
     Dpr,
     EnforceThumbnail,
@@ -67,6 +68,7 @@ _placed = st.tuples(st.sampled_from(COMPASS), *_offsets)
 _focused = st.tuples(st.just(Anchor.FOCUS), numbers(0, 1), numbers(0, 1))
 _smart = st.just((Anchor.SMART, 0.0, 0.0))
 _nowhere = st.just((None, 0.0, 0.0))
+tag_letters = "".join(set(map(chr, range(33, 127))) - set(",\"'\\"))
 
 BY_OPTION: dict[type[Option], st.SearchStrategy[Option]] = {
     Preset: st.lists(texts.filter(bool)).map(lambda each: Preset(tuple(each))),
@@ -117,6 +119,9 @@ BY_OPTION: dict[type[Option], st.SearchStrategy[Option]] = {
         lambda each: FormatQuality(tuple(sorted(each.items())))
     ),
     MaxBytes: st.builds(MaxBytes, wholes),
+    CacheTags: st.sets(st.text(tag_letters, min_size=1, max_size=20), max_size=16).map(
+        lambda each: CacheTags(tuple(sorted(each)))
+    ),
     Cachebuster: st.builds(Cachebuster, texts),
     Expires: st.builds(Expires, st.integers(0, 2**53)),
     Filename: st.builds(Filename, texts),

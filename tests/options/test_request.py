@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from imgproxy.errors import BadOption
 from imgproxy.options import (
     Cachebuster,
     Expires,
@@ -15,6 +16,7 @@ from imgproxy.options import (
     ReturnAttachment,
     SecurityLimits,
     SkipProcessing,
+    read_segment,
 )
 from tests.options.reading import read, refusal
 
@@ -87,3 +89,15 @@ def test_read(text: str, options: list[Option]) -> None:
 )
 def test_refused(segment: str, reason: str) -> None:
     assert reason in refusal(segment)
+
+
+@pytest.mark.parametrize("tag", ["a%20b", "a%2Cb", "%22", "%5C", "%0A", "%C3%A4", "x" * 129])
+def test_a_cache_tag_is_one_word_in_every_header(tag: str) -> None:
+    with pytest.raises(BadOption, match="expected words"):
+        read_segment("ct", [tag])
+
+
+def test_cache_tags_are_few_and_each_is_there_once() -> None:
+    assert dict(read_segment("ct", ["b", "a", "", "b", "c%2Fd"])[0].values) == {"tags": ("a", "b", "c/d")}
+    with pytest.raises(BadOption, match="at most 16"):
+        read_segment("ct", [str(n) for n in range(17)])

@@ -111,12 +111,12 @@ async def test_a_whole_body_is_taken(origins: Origins, answer: bytes) -> None:
 
 
 async def test_what_the_origin_said_is_remembered(origins: Origins) -> None:
-    said = ('ETag: W/"1"', "Last-Modified: x", "Cache-Control: max-age=60", "Expires: never")
+    said = ('ETag: W/"1"', "Last-Modified: x", "Cache-Control: max-age=60", "Expires: never", "Age: 7", "Date: x")
     async with running(says(whole(b"picture", *said))) as origin:
         source = await origins.fetch(SourceRef(origin.url()), max_bytes=0, deadline=soon())
     assert isinstance(source, Source)
     assert source.validators == Validators('W/"1"', "x")
-    assert source.caching == Caching("max-age=60", "never")
+    assert source.caching == Caching("max-age=60", "never", "7", "x")
     assert source.media_type is None
     assert os.get_inheritable(source.fd) is False
     source.close()

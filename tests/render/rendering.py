@@ -23,7 +23,7 @@ def plan(options: str = "", *, accept: str = "", watermark: bool = False, **sett
     """The plan of ``rs:fit:300:200/g:no`` under settings (fields of PlanSettings and NegotiationSettings)."""
     negotiation = {name: settings.pop(name) for name in list(settings) if name in NegotiationSettings.model_fields}
     negotiator = Negotiator(NegotiationSettings(**negotiation))
-    planner = Planner(PlanSettings(**settings), negotiator=negotiator, watermark=watermark)
+    planner = Planner(PlanSettings(**settings), negotiator=negotiator, watermark="mark" if watermark else "")
     client = negotiator.client({"accept": accept})
     return planner.plan(ImageRequest(SourceRef(URL), tuple(_settings(options))), client if accept else Client())
 

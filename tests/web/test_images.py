@@ -9,8 +9,8 @@ import pytest
 
 from imgproxy.errors import BadOption, ImageError, QueueFull, RenderTimeout, SourceTooLarge
 from imgproxy.metrics import Metrics
-from imgproxy.model import Conditions, RawReply, Unchanged, Validators
-from imgproxy.web.images import MAX_TARGET_BYTES
+from imgproxy.model import Conditions, Found, RawReply, Unchanged, Validators
+from imgproxy.web.images import MAX_TARGET_BYTES, _cache
 from tests.web.border import BODY, Call, FakeService, Outcome, ask, images, plan, raw, reply
 
 
@@ -72,7 +72,7 @@ async def test_get() -> None:
     answer = await ask(
         images(service), "/sig/w:300/plain/https:%2F%2Fx%2Fa%3Ab//c?v=1", if_none_match='"e"', range="bytes=0-1"
     )
-    assert (answer.status_code, answer.content) == (200, BODY)
+    assert (answer.status_code, answer.content) == (206, BODY[:2])
     (call,) = service.calls
     assert call.target == "/sig/w:300/plain/https:%2F%2Fx%2Fa%3Ab//c"
     assert call.conditions == Conditions(if_none_match='"e"', range="bytes=0-1")
@@ -87,6 +87,26 @@ async def test_head_is_get_without_the_body() -> None:
     assert headed.content == b""
     assert dict(headed.headers) == dict(got.headers)
     assert len(service.calls) == 2
+
+
+async def test_a_range_of_an_image_is_of_the_version_that_the_client_has() -> None:
+    app = images(reply(validators=Validators('"new"')))
+    part = await ask(app, range="bytes=1-3", if_range='"new"')
+    assert (part.status_code, part.content) == (206, BODY[1:4])
+    whole = await ask(app, range="bytes=1-3", if_range='"old"')
+    assert (whole.status_code, whole.content) == (200, BODY)
+
+
+async def test_head_has_no_ranges() -> None:
+    service = FakeService(reply())
+    answer = await ask(images(service), method="HEAD", range="bytes=1-3")
+    assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(BODY)))
+    assert service.calls[0].conditions == Conditions()
+
+
+async def test_before_an_edge_answers_tell_it_how_long_to_keep_them() -> None:
+    assert "x-accel-expires" not in (await ask(images(reply()))).headers
+    assert (await ask(images(reply(), behind_edge=True))).headers["x-accel-expires"] == "0"
 
 
 async def test_head_of_raw_closes_the_stream_unread() -> None:
@@ -322,6 +342,7 @@ async def test_the_log_line(lines: list[logging.LogRecord]) -> None:
         "stages": {"queue": 1.5},
         "source": "https://example.com",
         "options": "",
+        "cache": None,
         "format": "jpeg",
         "source_bytes": 5000,
         "body_bytes": len(BODY),
@@ -361,3 +382,18 @@ async def test_metrics() -> None:
     ):
         assert line + "\n" in text
     assert "unheard of" not in text
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        (Found("memory", ttl=5), "memory"),
+        (Found("redis", ttl=-5), "redis/stale"),
+        (Found("store", "stale", ttl=0), "store/stale"),
+        (Found("", "stale", renewed=True, ttl=60), "renewed"),
+        (Found("", "uri-miss", collapsed=True), "collapsed"),
+        (Found("", "uri-miss"), "made"),
+    ],
+)
+def test_where_an_answer_came_from_in_one_word(found: Found, word: str) -> None:
+    assert _cache(found) == word

@@ -1,0 +1,258 @@
+"""How a result comes to be: found in a shared tier, made by another node, or rendered from its source here."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imgproxy.caches.base import TierDown
+from imgproxy.caches.leases import new_token
+from imgproxy.caches.purges import tags_of
+from imgproxy.caches.refusals import may_pass
+from imgproxy.caches.results import Use
+from imgproxy.errors import ImageError, SourceError, WatermarkMissing
+from imgproxy.model import Deadline, Entry, Job, Provenance, StillGood, Validators
+from imgproxy.options import Watermark
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from imgproxy.caches.behind import Write
+    from imgproxy.caches.leases import Leases
+    from imgproxy.caches.purges import Marks
+    from imgproxy.caches.refusals import Refusals
+    from imgproxy.caches.results import Hit, Results
+    from imgproxy.caches.sources import Sources
+    from imgproxy.journey import Journey
+    from imgproxy.model import Plan, Rendition, Source
+    from imgproxy.origins.configured import ConfiguredPicture
+    from imgproxy.render.base import Renderer
+
+_log = logging.getLogger("imgproxy.making")
+
+# How often a node looks whether another has made what it waits for: a render takes 10 to 500 ms.
+_LOOK_EVERY_S = 0.02
+# An origin that did not answer is left alone by the same picture for so long.
+_REST_S = 5.0
+_MOST_RESTING = 10_000
+_NONE = Validators()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made: a plan, the key of its result, and the purges that concern it."""
+
+    plan: Plan
+    key: str
+    marks: Marks
+    generation: int
+    """The newest purge that was known when it was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A result and how it was come by: ``forwarded`` as in ``Found``."""
+
+    hit: Hit
+    forwarded: str = ""
+    stored: bool = False
+    renewed: bool = False
+
+
+@dataclass(slots=True)
+class Makings:
+    """Makes results. ``leases`` is None where no other node could be making the same."""
+
+    results: Results
+    sources: Sources
+    refusals: Refusals
+    renderer: Renderer
+    watermark: ConfiguredPicture
+    now: Callable[[], float]
+    leases: Leases | None = None
+    _resting: OrderedDict[str, float] = field(default_factory=OrderedDict[str, float], init=False)
+
+    async def make(
+        self,
+        order: Order,
+        spare: Hit | None,
+        deadline: Deadline,
+        journey: Journey,
+        known: Validators = _NONE,
+        *,
+        patient: bool = False,
+    ) -> Made | StillGood:
+        """The result, fresh or at least of use; ``spare`` is what memory has for the worst case.
+
+        ``patient``: who asks rather waits for the origin than takes a stale one. StillGood if nothing is stored and
+        the origin says that ``known``, of a copy that the client has, still fits. Raises ``ImageError`` if the result
+        cannot be had, and nothing stands in for it.
+        """
+        with journey.stage("cache"):
+            hit = await self.results.look_up(order.key, order.marks)
+        if hit is None or (spare is not None and spare.age < hit.age):
+            hit = spare
+        if hit is not None and (hit.use.at_once if not patient else hit.use is Use.FRESH):
+            return Made(hit)
+        if hit is not None and hit.use is not Use.SPENT and self._rests(order.key):
+            return Made(hit)
+        return await self._renew(order, hit, deadline, journey, known)
+
+    async def refresh(self, order: Order, stale: Hit, deadline: Deadline, journey: Journey) -> Made | StillGood:
+        """The result made fresh behind an answer, unless another node already did it."""
+        found = await self.results.look_up(order.key, order.marks)
+        if found is not None and found.use is Use.FRESH:
+            return Made(found)
+        if self._rests(order.key):
+            return Made(stale)
+        return await self._renew(order, stale, deadline, journey)
+
+    async def stand_in(self, order: Order, picture: Source, deadline: Deadline, journey: Journey) -> Made:
+        """The fallback image under the plan. Kept in memory only: other nodes may have another picture."""
+        told = Provenance(order.plan.source.url, picture.size, checked_at=self.now(), generation=order.generation)
+        async with self.renderer.slot(deadline):
+            rendition = await self._render(order.plan, picture, deadline, journey)
+        entry = _entry(order, rendition, told)
+        self.results.keep_here(order.key, entry)
+        return Made(self.results.hit(entry, "", order.marks), "uri-miss")
+
+    async def _renew(
+        self, order: Order, old: Hit | None, deadline: Deadline, journey: Journey, known: Validators = _NONE
+    ) -> Made | StillGood:
+        if error := self.refusals.find(order.key, max(order.marks)):
+            raise error
+        try:
+            async with self._turn(order, deadline) as turn:
+                if turn.made is not None:
+                    return Made(turn.made)
+                entry = await self._from_source(order, old, deadline, journey, known)
+                if isinstance(entry, StillGood):
+                    self.results.later(turn.over)
+                    return entry
+                stored = self.results.keep(order.key, entry, turn.over)
+                renewed = old is not None and entry.rendition is old.entry.rendition
+                hit = self.results.hit(entry, "", order.marks)
+                return Made(hit, "stale" if old else "uri-miss", stored, renewed)
+        except ImageError as error:
+            if old is not None and old.use is not Use.SPENT and may_pass(error):
+                fields = {"request_id": journey.request_id, "code": error.code, "reason": str(error)}
+                _log.warning("answering with a stale result", extra={"fields": fields})
+                self._rest(order.key)
+                return Made(old, "stale")
+            self.refusals.note(order.key, error, order.generation)
+            if old is not None and not may_pass(error):
+                self.results.forget(order.key)
+            raise
+
+    async def _from_source(
+        self, order: Order, old: Hit | None, deadline: Deadline, journey: Journey, asked: Validators
+    ) -> Entry | StillGood:
+        plan = order.plan
+        known = old.entry.provenance if old else None
+        if known is None and asked != _NONE:
+            known = Provenance(plan.source.url, validators=asked, generation=order.generation)
+        waiting = time.monotonic()
+        async with self.renderer.slot(deadline):
+            journey.stages["queue"] = time.monotonic() - waiting
+            with journey.stage("downloading"):
+                told, source = await self.sources.fetch(
+                    plan.source,
+                    max_bytes=plan.limits.source_bytes,
+                    deadline=deadline,
+                    known=known,
+                    purged=max(order.marks),
+                )
+            if source is None:
+                if old is None:
+                    return StillGood(told.validators, told.caching)
+                return replace(old.entry, provenance=told, tags=tags_of(plan))
+            try:
+                return _entry(order, await self._render(plan, source, deadline, journey), told)
+            finally:
+                source.close()
+
+    async def _render(self, plan: Plan, source: Source, deadline: Deadline, journey: Journey) -> Rendition:
+        journey.source_bytes = source.size
+        mark = await self._mark(deadline) if plan.options[Watermark].opacity else None
+        try:
+            with journey.stage("processing"):
+                report = await self.renderer.render(Job(plan, source, mark), deadline)
+        finally:
+            if mark is not None:
+                mark.close()
+        journey.stages |= {"load": report.load_s, "encode": report.encode_s}
+        return report.rendition
+
+    async def _mark(self, deadline: Deadline) -> Source:
+        """The watermark. That it cannot be had is our fault, not the source's."""
+        try:
+            return await self.watermark.source(deadline)
+        except SourceError as error:
+            raise WatermarkMissing(str(error)) from error
+
+    @asynccontextmanager
+    async def _turn(self, order: Order, deadline: Deadline) -> AsyncGenerator[_Turn]:
+        """The turn to make the key: one node's as long as Redis answers, anybody's when it does not."""
+        leases = self.leases
+        turn = await self._awaited(leases, order, deadline) if leases is not None else _Turn()
+        if leases is None or turn.over is None:
+            yield turn
+            return
+        renewing = asyncio.get_running_loop().create_task(leases.keep(order.key, turn.token))
+        try:
+            yield turn
+        except BaseException:
+            self.results.later(turn.over)
+            raise
+        finally:
+            renewing.cancel()
+
+    async def _awaited(self, leases: Leases, order: Order, deadline: Deadline) -> _Turn:
+        # Half of the time for the other node: should it hang, the rest is enough to make it here.
+        patience = Deadline.after(deadline.remaining / 2)
+        while True:
+            asked = new_token()
+            try:
+                token = await leases.acquire(order.key, asked)
+            except TierDown:
+                # Redis may have given it all the same: nobody should wait for a lease that nobody knows to have.
+                self.results.later(partial(leases.give_back, order.key, asked))
+                return _Turn()
+            # Also with the lease in hand: who had it may just have finished.
+            hit = await self.results.look_up(order.key, order.marks, nearest=True)
+            over = partial(leases.give_back, order.key, token) if token else None
+            if hit is not None and hit.use is Use.FRESH:
+                if over is not None:
+                    self.results.later(over)
+                return _Turn(made=hit)
+            if token or not patience.remaining:
+                return _Turn(token or "", over)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _rests(self, key: str) -> bool:
+        return self._resting.get(key, 0.0) > time.monotonic()
+
+    def _rest(self, key: str) -> None:
+        self._resting[key] = time.monotonic() + _REST_S
+        if len(self._resting) > _MOST_RESTING:
+            self._resting.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """Leave to make a key: with a lease that ``over`` gives back, without one, or not at all because it is ``made``."""
+
+    token: str = ""
+    over: Write | None = None
+    made: Hit | None = None
+
+
+def _entry(order: Order, rendition: Rendition, told: Provenance) -> Entry:
+    return Entry(rendition, hashlib.sha256(rendition.body).hexdigest(), told, tags_of(order.plan))
