@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from imgproxy import __version__, logs
+from imgproxy import __version__, freshness, logs
+from imgproxy.caches.opened import opened
+from imgproxy.clock import unix_seconds
 from imgproxy.dialects.imgproxy import Dialect
+from imgproxy.edge.announce import Edges
 from imgproxy.etags import Tags
+from imgproxy.flight import Flights
+from imgproxy.making import Made, Makings
 from imgproxy.metrics import Metrics
+from imgproxy.model import StillGood
 from imgproxy.negotiation import Negotiator
 from imgproxy.origins.configured import fallback, watermark
 from imgproxy.origins.fetch import Origins
 from imgproxy.planning import Planner
+from imgproxy.purging import Purging
 from imgproxy.render.pool import Pool
 from imgproxy.service import Service
 from imgproxy.signing import Signer
 from imgproxy.web import server
+from imgproxy.web.admin import Admin
 from imgproxy.web.images import Images
 from imgproxy.web.ops import LANDING, Ops
 
 if TYPE_CHECKING:
+    from imgproxy.caches.opened import Caches
     from imgproxy.settings import Settings
 
 _log = logging.getLogger("imgproxy")
@@ -38,6 +49,7 @@ class Node:
     """The ASGI application: health, landing page, and behind them the images."""
     metrics: Metrics
     pool: Pool
+    admin: Admin
 
 
 @asynccontextmanager
@@ -53,23 +65,67 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
         pool = Pool(settings.pool.workers, settings.pool.requests_queue_size)
         open_things.push_async_callback(pool.aclose)
         await pool.start()
+        lifetime = partial(freshness.lifetime, settings.freshness)
+        caches = await open_things.enter_async_context(
+            opened(
+                settings.cache,
+                origins,
+                lifetime=lifetime,
+                negative_ttl=settings.freshness.negative_cache_ttl,
+                now=unix_seconds,
+            )
+        )
+        edges = await open_things.enter_async_context(Edges.of(settings.edge)) if settings.edge.edge_urls else None
+        # Above what makings use, so that they end first.
+        flights = await open_things.enter_async_context(Flights[Made | StillGood]())
 
+        dialect = Dialect(settings.dialect)
         negotiator = Negotiator(settings.negotiation)
         service = Service(
-            dialect=Dialect(settings.dialect),
+            dialect=dialect,
             signer=Signer.of(settings.signing),
-            planner=Planner(settings.plan, settings.presets, negotiator, watermark=bool(mark)),
+            planner=Planner(settings.plan, settings.presets, negotiator, watermark=mark.identity),
             tags=Tags(settings.tag.etag_buster, settings.tag.last_modified_buster),
             origins=origins,
-            renderer=pool,
-            watermark=mark,
+            purges=caches.purges,
+            results=caches.results,
+            flights=flights,
+            makings=Makings(
+                caches.results, caches.sources, caches.refusals, pool, mark, unix_seconds, caches.remote.leases
+            ),
             fallback=stand_in,
+            lifetime=lifetime,
+            refreshing=asyncio.Semaphore(max(1, pool.places // 2)),
+            behind_edge=edges is not None,
         )
         metrics = Metrics(settings.metrics)
         metrics.watch(pool)
-        images = Images(service, settings.web, metrics, negotiator.client, negotiator.vary)
+        metrics.watch_caches(partial(caches.state, flights))
+        images = Images(
+            service,
+            settings.web,
+            settings.freshness,
+            metrics,
+            negotiator.client,
+            negotiator.vary,
+            behind_edge=edges is not None,
+        )
         ops = Ops(images, settings.web, pool.probe, path_prefix=settings.dialect.path_prefix, landing=landing)
-        yield Node(service, ops, metrics, pool)
+        admin = Admin(_purging(settings, caches, edges), settings.admin, dialect.rewritten)
+        yield Node(service, ops, metrics, pool, admin)
+
+
+def _purging(settings: Settings, caches: Caches, edges: Edges | None) -> Purging:
+    return Purging(
+        caches.purges,
+        caches.memory,
+        settings.presets,
+        unix_seconds,
+        caches.remote.tiers,
+        caches.remote.bulletin,
+        caches.remote.store,
+        edges,
+    )
 
 
 async def serve(settings: Settings, *, landing: str = LANDING, on_ready: Callable[[], None] | None = None) -> None:
@@ -79,12 +135,14 @@ async def serve(settings: Settings, *, landing: str = LANDING, on_ready: Callabl
             _log.info(line)
         for warning in settings.warnings:
             _log.warning(warning)
+        if settings.admin.admin_bind and settings.admin.admin_bind == settings.metrics.prometheus_bind:
+            raise OSError("IMGPROXY_ADMIN_BIND and IMGPROXY_PROMETHEUS_BIND are the same address")
+        beside = {settings.metrics.prometheus_bind: running.metrics.asgi(), settings.admin.admin_bind: running.admin}
         await server.run(
             running.ops,
             settings.web,
             on_drain=running.ops.drain,
-            metrics=running.metrics.asgi(),
-            metrics_bind=settings.metrics.prometheus_bind,
+            beside={bind: app for bind, app in beside.items() if bind},
             on_ready=on_ready,
         )
 
@@ -104,4 +162,12 @@ def _facts(settings: Settings, running: Node) -> list[str]:
         f"signing keys: {keys}" if keys else "signing keys: none, URLs are NOT checked (set IMGPROXY_KEY and _SALT)",
         f"presets: {', '.join(settings.presets.names) or 'none'}",
         f"local files: {settings.origin.local_filesystem_root or 'off'}",
+        f"results: {', '.join(_tiers(settings)) or 'not kept'}",
     ]
+
+
+def _tiers(settings: Settings) -> list[str]:
+    cache = settings.cache
+    memory = [f"{cache.memory_cache_size // 1024**2} MiB of memory"] if cache.memory_cache_size else []
+    redis = ["Redis"] if cache.redis_url.get_secret_value() else []
+    return [*memory, *redis, *([cache.result_store_url] if cache.result_store_url else [])]

@@ -1,15 +1,16 @@
-"""The command line: serve, demo, sign, explain, render, health, version. Bare ``imgproxy`` serves."""
+"""The command line: serve, demo, sign, explain, render, purge, nginx, health, version. Bare ``imgproxy`` serves."""
 
 from __future__ import annotations
 
 import asyncio
 import http.client
 import json
+import re
 import socket
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
@@ -45,7 +46,7 @@ def serve() -> None:
     settings = _settings()
     try:
         run(settings)
-    except (OSError, ImageError) as error:
+    except (OSError, ValueError, ImageError) as error:
         _fail(f"The server could not start: {error}")
 
 
@@ -146,17 +147,109 @@ def health() -> None:
 
 
 def _ask_health(bind: str) -> tuple[int, str]:
+    return _request("GET", bind, "/health")
+
+
+def _request(
+    method: str, address: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Status and text of an answer of the server at ``address``: as in IMGPROXY_BIND, or http(s)://host:port."""
+    scheme, _, bind = address.rpartition("://")
+    if scheme and not re.search(r":[0-9]+$", bind):
+        bind += ":443" if scheme == "https" else ":80"
     host, _, port = ("", "", "80") if bind.startswith("unix:") else bind.rpartition(":")
     host = host.strip("[]")
     host = "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
-    with closing(http.client.HTTPConnection(host, int(port), timeout=6)) as connection:
+    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+    with closing(kind(host, int(port), timeout=_PATIENCE_S)) as connection:
         if bind.startswith("unix:"):
             connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.settimeout(6)
+            connection.sock.settimeout(_PATIENCE_S)
             connection.sock.connect(bind.removeprefix("unix:"))
-        connection.request("GET", "/health")
+        connection.request(method, path, body, headers or {})
         response = connection.getresponse()
-        return response.status, response.read(1024).decode(errors="replace")
+        return response.status, response.read(4096).decode(errors="replace")
+
+
+@main.command()
+@click.option("--source", help="One picture, by its source URL: every size and format of it.")
+@click.option("--prefix", help="All whose source URL begins so.")
+@click.option("--tag", help="All with a cache tag: the URL's own (ct:), or host-example.com.")
+@click.option("--preset", help="All that a preset shaped.")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.option("--soft", is_flag=True, help="Only mark as stale: answered with once more, while it is made anew.")
+@click.option(
+    "--admin",
+    "admins",
+    multiple=True,
+    help="Admin listener, http://host:port; that of these settings by default. One reaches all nodes that share a"
+    " Redis; without Redis, name each.",
+)
+def purge(
+    source: str | None,
+    prefix: str | None,
+    tag: str | None,
+    preset: str | None,
+    admins: tuple[str, ...],
+    *,
+    everything: bool,
+    soft: bool,
+) -> None:
+    """Drop cached results, on all nodes and the edge.
+
+    imgproxy purge --source https://example.com/a.jpg
+    """
+    named = {"source": source, "prefix": prefix, "tag": tag, "preset": preset}
+    asked: dict[str, object] = {name: value for name, value in named.items() if value is not None}
+    if everything:
+        asked["all"] = True
+    if len(asked) != 1:
+        _fail("Name exactly one of --source, --prefix, --tag, --preset and --all.")
+    settings = _settings().admin
+    if not (admins or settings.admin_bind):
+        _fail("Name an admin listener with --admin, or set IMGPROXY_ADMIN_BIND and IMGPROXY_ADMIN_TOKEN.")
+    body = json.dumps(asked | ({"soft": True} if soft else {})).encode()
+    headers = {"Authorization": f"Bearer {settings.admin_token.get_secret_value()}", "Content-Type": "application/json"}
+    failed = False
+    for admin in admins or (settings.admin_bind,):
+        try:
+            status, text = _request("POST", admin.rstrip("/"), "/purge", body, headers)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            status, text = 0, f"it does not answer: {error}"
+        failed |= not 200 <= status < 300
+        click.echo(f"{admin}: {text.strip()}", err=status == 0)
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--node", "nodes", multiple=True, required=True, help="host:port of a node; repeat it for each.")
+@click.option("--listen", default="8080", show_default=True, help="Where the edge listens, as nginx writes it.")
+@click.option("--purge-listen", default="127.0.0.1:8090", show_default=True, help="Where it takes purges from nodes.")
+@click.option("--purge-allow", multiple=True, help="Address or network that may purge; repeat it. Loopback by default.")
+@click.option("--cache-dir", default="/var/cache/imgproxy-edge", show_default=True)
+@click.option("--cache-size", default="10g", show_default=True, help="Disk for results.")
+@click.option("--min-free", default="1g", show_default=True, help="Disk that is left free: ten seconds of misses.")
+@click.option("--keys-zone", default="64m", show_default=True, help="Memory for keys: 8000 of them in 1 MB.")
+@click.option("--user", default="", help="Whom nginx's workers run as.")
+@click.option("--cdn-tags", is_flag=True, help="Pass Surrogate-Key and Cache-Tag on, to a CDN before the edge.")
+def nginx(folder: Path, nodes: tuple[str, ...], purge_allow: tuple[str, ...], **fields: Any) -> None:  # noqa: ANN401
+    """Write the configuration of an nginx edge into FOLDER, as fits the nodes' settings in the environment.
+
+    imgproxy nginx /etc/imgproxy-edge --node 10.0.0.1:8080 --node 10.0.0.2:8080
+    """
+    from imgproxy.edge.configuration import write  # noqa: PLC0415 - only this command needs templates
+    from imgproxy.fronting import edge_of  # noqa: PLC0415
+
+    if purge_allow:
+        fields["purge_allow"] = purge_allow
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(edge_of(_settings(), nodes, **fields), folder)
+    except (OSError, ValueError) as error:
+        _fail(str(error))
+    place = folder.resolve()
+    click.echo(f"Written. Start it:  nginx -p {place}/ -c {place}/nginx.conf")
 
 
 @main.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr
 
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
@@ -68,6 +68,13 @@ ByteSize = Annotated[int, BeforeValidator(_bytes)]
 """A number of bytes, or a size with its unit ("64MiB")."""
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 """A comma-separated list."""
+
+
+def one_word(secret: SecretStr) -> SecretStr:
+    """A token as it can stand in a header. Raises ``ValueError`` for others: a line's end from a file, above all."""
+    if not re.fullmatch(r"[\x21-\x7e]*", secret.get_secret_value()):
+        raise ValueError("expected visible ASCII characters without spaces or line ends")
+    return secret
 
 
 class RoomSettings(BaseModel):

@@ -1,13 +1,14 @@
 """What the server counts: imgproxy's own metric names, so that its dashboards work, and a few more.
 
 Every label comes from a closed set: no URL, host, user or size ever becomes a label. The set is
-small enough (about 150 series) to be scraped whole.
+small enough (about 200 series) to be scraped whole.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -84,6 +85,28 @@ class Workers(Protocol):
     def memory(self) -> Memory: ...
 
 
+@dataclass(frozen=True, slots=True)
+class CacheState:
+    """What the caches have done so far, and hold now."""
+
+    asked: Mapping[tuple[str, str], int]
+    """Look-ups by tier ("memory", "redis", "store", "source") and by what they said."""
+    bytes: Mapping[str, int]
+    entries: Mapping[str, int]
+    """Both by tier, for those in this process."""
+    evictions: Mapping[Any, int]
+    """From memory, by reason."""
+    writes: Mapping[str, int]
+    """To shared tiers, by how they ended."""
+    pending_bytes: int
+    open: Mapping[str, int]
+    """Breakers that are open, by dependency."""
+    damaged: int
+    collapsed: int
+    waiting: int
+    """Requests that wait for another one's making."""
+
+
 class Metrics:
     """All metrics of one server, in a registry of their own."""
 
@@ -97,7 +120,7 @@ class Metrics:
         self._errors = self._counter("errors_total", "Errors by type.", "type")
         self._seconds = self._histogram("request_duration_seconds", "Time to answer a request.")
         self._spans = self._histogram("request_span_duration_seconds", "Time spent in one stage of a request.", "span")
-        self._source_bytes = self._counter("source_bytes_total", "Bytes of sources fetched.")
+        self._source_bytes = self._counter("source_bytes_total", "Bytes of sources that were rendered.")
         self._result_bytes = self._counter("result_bytes_total", "Bytes of bodies sent.", "format")
         self._in_progress = self._gauge("requests_in_progress", "Requests being answered now.")
         self._gauge("build_info", "Always 1; the version is a label.", "version").labels(__version__).set(1)
@@ -111,6 +134,10 @@ class Metrics:
     def watch(self, workers: Workers) -> None:
         """Export the state of the render processes; it is read at each scrape."""
         self.registry.register(_WorkersCollector(workers, self._namespace))
+
+    def watch_caches(self, read: Callable[[], CacheState]) -> None:
+        """Export the state of the caches; it is read at each scrape."""
+        self.registry.register(_CachesCollector(read, self._namespace))
 
     @contextmanager
     def request(self) -> Generator[None]:
@@ -131,7 +158,7 @@ class Metrics:
                 self._spans.labels(span).observe(spent)
 
     def moved(self, source_bytes: int, body_bytes: int, result: str) -> None:
-        """Count the bytes fetched and the bytes sent; ``result`` is a format's name or "raw"."""
+        """Count the bytes rendered from and the bytes sent; ``result`` is a format's name or "raw"."""
         if source_bytes:
             self._source_bytes.inc(source_bytes)
         if body_bytes:
@@ -188,3 +215,38 @@ class _WorkersCollector(Collector):
         for reason, count in workers.restarts.items():
             restarts.add_metric([reason], count)
         yield restarts
+
+
+class _CachesCollector(Collector):
+    """The caches' state at the moment of the scrape."""
+
+    def __init__(self, read: Callable[[], CacheState], namespace: str) -> None:
+        self._read = read
+        self._prefix = f"{namespace}_" if namespace else ""
+
+    def collect(self) -> Iterable[Metric]:
+        state = self._read()
+        counters = (
+            ("cache_requests", "Look-ups in a cache, by what they said.", ("tier", "result"), state.asked),
+            ("cache_evictions", "Results that memory let go, by reason.", ("reason",), _single(state.evictions)),
+            ("cache_writes", "Writes to shared tiers, by how they ended.", ("outcome",), _single(state.writes)),
+            ("cache_integrity_failures", "Values of shared tiers that were damaged.", (), {(): state.damaged}),
+            ("coalesced_requests", "Requests that waited for another one's making.", (), {(): state.collapsed}),
+        )
+        gauges = (
+            ("cache_bytes", "Bytes that are kept in this process.", ("tier",), _single(state.bytes)),
+            ("cache_entries", "What is kept in this process.", ("tier",), _single(state.entries)),
+            ("cache_writes_pending_bytes", "Bytes that wait to be written.", (), {(): state.pending_bytes}),
+            ("breaker_open", "Breakers that are open, by dependency.", ("dependency",), _single(state.open)),
+            ("singleflight_waiters", "Requests that wait for another one's making.", (), {(): state.waiting}),
+        )
+        for kind, families in ((CounterMetricFamily, counters), (GaugeMetricFamily, gauges)):
+            for name, about, labels, values in families:
+                family = kind(self._prefix + name, about, labels=labels)
+                for label, value in values.items():
+                    family.add_metric(label, value)
+                yield family
+
+
+def _single(values: Mapping[Any, int]) -> Mapping[tuple[str, ...], int]:
+    return {(label,): value for label, value in values.items()}

@@ -17,8 +17,11 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from imgproxy.caches.settings import CacheSettings
 from imgproxy.dialects.imgproxy import DialectSettings
+from imgproxy.edge.announce import EdgeSettings
 from imgproxy.etags import TagSettings
+from imgproxy.freshness import FreshnessSettings
 from imgproxy.logs import LogSettings
 from imgproxy.metrics import MetricsSettings
 from imgproxy.negotiation import NegotiationSettings
@@ -29,6 +32,7 @@ from imgproxy.planning import PlanSettings
 from imgproxy.presets import BadPresets, Presets, PresetSettings
 from imgproxy.render.pool import PoolSettings
 from imgproxy.signing import SigningSettings
+from imgproxy.web.admin import AdminSettings
 from imgproxy.web.responses import WebSettings
 
 PREFIX = "IMGPROXY_"
@@ -49,6 +53,10 @@ class Settings:
     plan: PlanSettings
     negotiation: NegotiationSettings
     tag: TagSettings
+    freshness: FreshnessSettings
+    cache: CacheSettings
+    edge: EdgeSettings
+    admin: AdminSettings
     origin: OriginSettings
     configured: ConfiguredSettings
     pool: PoolSettings
@@ -86,6 +94,10 @@ ROOMS: dict[str, type[BaseModel]] = {
     "negotiation": NegotiationSettings,
     "configured": ConfiguredSettings,
     "pool": PoolSettings,
+    "freshness": FreshnessSettings,
+    "cache": CacheSettings,
+    "admin": AdminSettings,
+    "edge": EdgeSettings,
     "tag": TagSettings,
     "metrics": MetricsSettings,
     "log": LogSettings,

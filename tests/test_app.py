@@ -79,7 +79,8 @@ async def test_serving_says_its_facts_and_warnings_and_ends(tmp_path: Path, capl
     await serve(given, on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM))
     said = [record.getMessage() for record in caplog.records if record.name == "imgproxy"]
     assert said[1:5] == ["render processes: 1", "signing keys: 1", "presets: thumb", f"local files: {tmp_path}"]
-    assert said[5].startswith("IMGPROXY_TTLL is not a setting of this server, did you mean IMGPROXY_TTL?")
+    assert said[5] == "results: 64 MiB of memory"
+    assert said[6].startswith("IMGPROXY_TTLL is not a setting of this server, did you mean IMGPROXY_TTL?")
     assert KEY not in caplog.text
 
 

@@ -207,3 +207,48 @@ def test_a_taken_address_is_told_in_a_sentence(verb: list[str]) -> None:
     assert done.returncode == 1
     assert "The server could not start: [Errno 98] Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nginx_writes_an_edge_that_fits_the_settings(tmp_path: Path) -> None:
+    settings = {"IMGPROXY_AUTO_WEBP": "1", "IMGPROXY_PATH_PREFIX": "/images", "IMGPROXY_EDGE_TOKEN": "hush"}
+    folder = tmp_path / "edge"
+    nodes = ("--node", "127.0.0.1:1", "--node", "127.0.0.1:2")
+    ran = CliRunner().invoke(main, ["nginx", str(folder), *nodes, "--purge-allow", "10.0.0.0/8"], env=settings)
+    assert ran.exit_code == 0, ran.output
+    assert "nginx -p" in ran.output
+    text = (folder / "nginx.conf").read_text()
+    for part in ("127.0.0.1:1", "127.0.0.1:2", "10.0.0.0/8"):
+        assert part in text
+    told = (folder / "settings.lua").read_text()
+    for part in ('formats = {"webp"}', 'path_prefix = "/images"', 'purge_token = "hush"'):
+        assert part in told
+    assert (folder / "settings.lua").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--node", "a:1", "--cache-size", "big"], "cache_size: expected a size"),
+        (["--node", "a$b:1"], "nodes: expected host:port"),
+        (["--node", "a:1", "--path-prefix", "x"], "No such option"),
+        ([], "Missing option '--node'"),
+    ],
+)
+def test_nginx_says_what_is_wrong(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ran = CliRunner().invoke(main, ["nginx", str(tmp_path / "edge"), *arguments], env={})
+    assert ran.exit_code != 0
+    assert said in ran.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "exactly one of"),
+        (["--source", "a", "--all"], "exactly one of"),
+        (["--all"], "Name an admin listener"),
+    ],
+)
+def test_purge_says_what_is_missing(arguments: list[str], said: str) -> None:
+    ran = CliRunner().invoke(main, ["purge", *arguments], env={})
+    assert ran.exit_code == 1
+    assert said in ran.output

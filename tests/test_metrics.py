@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from imgproxy import __version__, errors
-from imgproxy.metrics import ERROR_TYPES, Metrics, MetricsSettings
+from imgproxy.metrics import ERROR_TYPES, CacheState, Metrics, MetricsSettings
 
 
 @dataclass
@@ -46,6 +46,38 @@ def test_workers_are_read_at_the_scrape() -> None:
     assert found['render_worker_restarts_total{reason="killed"}'] == 2
     workers.busy = 4
     assert values(metrics)["workers_utilization"] == 100
+
+
+def test_caches_are_read_at_the_scrape() -> None:
+    state = CacheState(
+        asked={("memory", "hit"): 5, ("redis", "down"): 2},
+        bytes={"memory": 1000, "source": 500},
+        entries={"memory": 3, "source": 1},
+        evictions={"size": 4},
+        writes={"done": 6, "dropped": 1},
+        pending_bytes=77,
+        open={"redis": 1, "store": 0},
+        damaged=8,
+        collapsed=9,
+        waiting=2,
+    )
+    metrics = Metrics(MetricsSettings(prometheus_namespace="p"))
+    metrics.watch_caches(lambda: state)
+    found = values(metrics)
+    expected = {
+        'p_cache_requests_total{result="hit",tier="memory"}': 5,
+        'p_cache_requests_total{result="down",tier="redis"}': 2,
+        'p_cache_bytes{tier="source"}': 500,
+        'p_cache_entries{tier="memory"}': 3,
+        'p_cache_evictions_total{reason="size"}': 4,
+        'p_cache_writes_total{outcome="dropped"}': 1,
+        "p_cache_writes_pending_bytes": 77,
+        'p_breaker_open{dependency="redis"}': 1,
+        "p_cache_integrity_failures_total": 8,
+        "p_coalesced_requests_total": 9,
+        "p_singleflight_waiters": 2,
+    }
+    assert {name: found.get(name) for name in expected} == expected
 
 
 def test_the_namespace_comes_before_every_name_but_the_process_ones() -> None:

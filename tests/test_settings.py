@@ -31,7 +31,7 @@ def test_nothing_needs_to_be_set() -> None:
 
 def test_a_field_is_a_variable() -> None:
     found = read(ttl="60", key=KEY, salt=SALT, max_redirects="3", auto_webp="t", timeout="500ms", log_level="warn")
-    assert (found.web.ttl, found.web.timeout) == (60, 0.5)
+    assert (found.freshness.ttl, found.web.timeout) == (60, 0.5)
     assert found.signing.key == (b"key",)
     assert found.origin.max_redirects == 3
     assert found.negotiation.auto_webp
@@ -40,7 +40,7 @@ def test_a_field_is_a_variable() -> None:
 
 def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMGPROXY_TTL", "77")
-    assert Settings.read().web.ttl == 77
+    assert Settings.read().freshness.ttl == 77
 
 
 def test_every_variable_belongs_to_one_room() -> None:
@@ -108,7 +108,7 @@ def test_old_names_still_work() -> None:
 
 
 def test_an_empty_variable_is_not_set() -> None:
-    assert read(ttl="", max_redirects="", key="").web.ttl == 31536000
+    assert read(ttl="", max_redirects="", key="").freshness.ttl == 31536000
 
 
 def test_a_file_of_variables_lies_under_the_environment(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_file_of_variables_lies_under_the_environment(tmp_path: Path) -> None:
         f"# ours\nIMGPROXY_TTL=5\nIMGPROXY_QUALITY='70'\nexport IMGPROXY_KEY={KEY}\nIMGPROXY_SALT={SALT}\nX\n"
     )
     found = read(env_local_file_path=str(file), ttl="6")
-    assert (found.web.ttl, found.plan.quality, found.signing.salt) == (6, 70, (b"salt",))
+    assert (found.freshness.ttl, found.plan.quality, found.signing.salt) == (6, 70, (b"salt",))
     assert found.warnings == ()
     assert "there is no file" in mistakes(env_local_file_path=str(tmp_path / "missing"))
 

@@ -21,7 +21,7 @@ from imgproxy.web.protocol import limited
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Coroutine, Generator, Mapping
 
     from starlette.types import ASGIApp
 
@@ -49,11 +49,10 @@ async def run(
     settings: WebSettings,
     *,
     on_drain: Callable[[], None],
-    metrics: ASGIApp | None = None,
-    metrics_bind: str = "",
+    beside: Mapping[str, ASGIApp] | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> None:
-    """Serve ``app`` until a signal ends it; and ``metrics`` at ``metrics_bind``, until after that.
+    """Serve ``app`` until a signal ends it; and the applications ``beside`` it, by their addresses, until after that.
 
     ``on_ready`` is called when everything listens, ``on_drain`` when the end begins. Raises ``OSError``
     or ``ValueError`` for an address that cannot be had.
@@ -61,24 +60,24 @@ async def run(
     with ExitStack() as sockets:
         listener = sockets.enter_context(listening(settings.bind))
         server = _Server(app, settings, listener)
-        observed: list[_Server] = []
-        if metrics is not None and metrics_bind:
-            observed.append(_Server(metrics, settings, sockets.enter_context(listening(metrics_bind))))
+        others = [
+            _Server(other, settings, sockets.enter_context(listening(bind))) for bind, other in (beside or {}).items()
+        ]
         ending = _Ending(server, settings, on_drain)
         async with asyncio.TaskGroup() as group:
-            for each in observed:
+            for each in others:
                 group.create_task(each.serve_socket())
             serving = group.create_task(server.serve_socket())
             with ending.on_signals():
                 sequence = group.create_task(ending.sequence())
-                for each in (server, *observed):
+                for each in (server, *others):
                     await each.up.wait()
-                _log.info("listening", extra={"fields": {"bind": settings.bind, "metrics": metrics_bind}})
+                _log.info("listening", extra={"fields": {"bind": settings.bind, "beside": list(beside or ())}})
                 if on_ready is not None:
                     on_ready()
                 await serving
                 sequence.cancel()
-            for each in observed:
+            for each in others:
                 each.should_exit = True
     _log.info("stopped")
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 
+from imgproxy.freshness import FreshnessSettings
 from imgproxy.logs import LogSettings, configure
 from imgproxy.metrics import Metrics
 from imgproxy.model import Client, Deadline
@@ -41,13 +42,13 @@ async def main(given: dict[str, str]) -> None:
     metrics_bind = given.pop("metrics_bind", "")
     settings = WebSettings.model_validate(given)
     metrics = Metrics()
-    ops = Ops(Images(FakeService(serve), settings, metrics, lambda _: Client()), settings, probe)
+    images = Images(FakeService(serve), settings, FreshnessSettings(), metrics, lambda _: Client())
+    ops = Ops(images, settings, probe)
     await run(
         ops,
         settings,
         on_drain=ops.drain,
-        metrics=metrics.asgi(),
-        metrics_bind=metrics_bind,
+        beside={metrics_bind: metrics.asgi()} if metrics_bind else {},
         on_ready=say_ready,
     )
 

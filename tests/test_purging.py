@@ -1,0 +1,57 @@
+"""What operators may ask to be purged."""
+
+from __future__ import annotations
+
+import pytest
+
+from imgproxy.caches.purges import source_tag
+from imgproxy.model import Purge
+from imgproxy.purging import BadPurge, selected
+
+URL = "https://example.com/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("asked", "purge"),
+    [
+        ({"source": URL}, Purge("tag", source_tag(URL))),
+        ({"source": URL, "soft": True}, Purge("tag", source_tag(URL), soft=True)),
+        ({"prefix": "https://example.com/"}, Purge("prefix", "https://example.com/")),
+        ({"tag": "summer", "soft": False}, Purge("tag", "summer")),
+        ({"preset": "thumb nail"}, Purge("tag", "preset-thumb%20nail")),
+        ({"all": True}, Purge("all")),
+        ({"all": True, "soft": True}, Purge("all", soft=True)),
+    ],
+)
+def test_what_can_be_asked_for(asked: dict[str, object], purge: Purge) -> None:
+    assert selected(asked) == purge
+
+
+def test_sources_are_rewritten_as_those_of_urls_are() -> None:
+    def rewrite(url: str) -> str:
+        return f"https://base/{url}"
+
+    assert selected({"source": "a.jpg"}, rewrite) == selected({"source": "https://base/a.jpg"})
+    assert selected({"prefix": "a"}, rewrite) == Purge("prefix", "https://base/a")
+    assert selected({"tag": "a"}, rewrite) == Purge("tag", "a")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "exactly one"),
+        ({"soft": True}, "exactly one"),
+        ({"source": URL, "tag": "a"}, "exactly one"),
+        ({"sauce": URL}, "unknown: sauce"),
+        ({"all": False}, "all: expected true"),
+        ({"all": 1}, "all: expected true"),
+        ({"all": True, "soft": "yes"}, "soft: expected true or false"),
+        ({"source": ""}, "source: expected a text"),
+        ({"source": None}, "source: expected a text"),
+        ({"tag": ["a"]}, "tag: expected a text"),
+        ({"prefix": "x" * 8193}, "prefix: expected a text"),
+    ],
+)
+def test_what_cannot(asked: dict[str, object], said: str) -> None:
+    with pytest.raises(BadPurge, match=said):
+        selected(asked)
