@@ -16,18 +16,18 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # other half talks to sockets, processes and libvips, where a floor is what can be asked.
 PURE := imgproxy/dialects/*,imgproxy/options/*,imgproxy/planning.py,imgproxy/negotiation.py,$\
 imgproxy/presets.py,imgproxy/geometry.py,imgproxy/formats.py,imgproxy/signing.py,$\
-imgproxy/model.py,imgproxy/errors.py,imgproxy/etags.py,imgproxy/environment.py
+imgproxy/freshness.py,imgproxy/fields.py,imgproxy/caches/purges.py,imgproxy/model.py,imgproxy/errors.py,imgproxy/etags.py,imgproxy/environment.py
 FLOOR ?= 85
 
 # For example: make test ARGS="-k orientation"
 ARGS ?=
 PYTEST := $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: help install demo serve test hostile fmt lint types imports golden docs docs-check hadolint image \
+.PHONY: help install demo cluster cluster-check serve test soak fmt lint types imports golden docs docs-check hadolint image \
         cover check lock clean parts
 
 help:
-	@awk -F ': |## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$NF }' $(MAKEFILE_LIST)
+	@awk -F ': |## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$NF }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv from the lock files, with this checkout in it
 
@@ -44,6 +44,13 @@ parts: ## install Debian's parts that the tests need, where they are missing
 
 demo: install ## start the server on its sample pictures and say where to look
 	$(BIN)/imgproxy demo
+
+cluster: install parts ## start an edge, three nodes and Redis on this machine, and say where to look
+	$(BIN)/python deploy/cluster.py
+
+cluster-check: install parts ## print what such a cluster does under herds, deaths, purges and outages; takes minutes
+	$(BIN)/python bench/cluster.py
+	$(BIN)/python bench/faults.py
 
 serve: install ## start the server with the settings of the environment
 	$(BIN)/imgproxy serve
@@ -65,20 +72,21 @@ types: install ## check types
 imports: install ## check the import contracts
 	$(BIN)/lint-imports
 
-hostile: install ## render every file of IMAGE_CORPUS (../shared/corpus) under three plans; takes minutes
+soak: install parts ## what takes minutes: every file of IMAGE_CORPUS (../shared/corpus), a million pairs of plans
 	$(BIN)/pytest -m soak -s $(ARGS)
 
 golden: install parts ## write goldens that are missing or no longer match; then look at the diff
 	IMGPROXY_GOLDEN=write $(PYTEST) $(ARGS)
 
-docs: install ## write the generated pages
+docs: install ## write the generated pages, and nginx/, the edge of deploy/compose.yaml
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m imgproxy.edge nginx
 
 docs-check: install ## check that the generated pages are current
 	$(BIN)/python docs/generate.py --check
 
-hadolint: install ## check the Dockerfile's style
-	$(BIN)/hadolint Dockerfile
+hadolint: install ## check the style of the Dockerfiles
+	$(BIN)/hadolint Dockerfile deploy/edge.Dockerfile
 
 image: hadolint ## check the Dockerfile, and replay its steps without a container engine
 	$(BIN)/python deploy/replay.py

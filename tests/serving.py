@@ -69,6 +69,7 @@ class Server:
     bind: str
     log: IO[bytes]
     metrics_port: int = 0
+    admin_bind: str = ""
 
     def ask(self, target: str, method: str = "GET", **headers: str) -> Answer:
         """The answer to a request whose target is sent as it is (latin-1); header names with underscores."""

@@ -181,7 +181,7 @@ def test_an_unchanged_source_costs_neither_download_nor_render(server: Server, o
     assert (again.status, again.body) == (304, b"")
     for name in ("etag", "last-modified", "cache-control", "vary"):
         assert again.headers[name] == first.headers[name]
-    assert 'if-none-match: "v1"' in origin.heads("?tag")[-1]
+    assert len(origin.heads("?tag")) == 1
     line = server.line("unchanged")
     assert line["source_bytes"] == 0
     assert "processing" not in line["stages"]

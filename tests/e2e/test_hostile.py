@@ -217,7 +217,7 @@ def test_a_tenth_of_the_corpus() -> None:
 
 @pytest.mark.soak
 def test_the_whole_corpus() -> None:
-    """Four minutes on two cores. Prints what an operator would want to know: ``make hostile``."""
+    """Four minutes on two cores. Prints what an operator would want to know: ``make soak``."""
     names, metrics = corpus(), f"127.0.0.1:{free_port()}"
     with serving(
         local_filesystem_root=str(CORPUS), workers="2", max_animation_frames="20", prometheus_bind=metrics
