@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from imgproxy import errors  # noqa: E402 - found by the line above
 from imgproxy.formats import Format  # noqa: E402
-from imgproxy.metrics import ERROR_TYPES, SPANS, Metrics  # noqa: E402
+from imgproxy.metrics import ERROR_TYPES, SPANS, CacheState, Metrics  # noqa: E402
 from imgproxy.options import OPTIONS  # noqa: E402
 from imgproxy.options.base import Argument, Option, Spelling  # noqa: E402
 from imgproxy.settings import ROOMS, extras, names, variable  # noqa: E402
@@ -260,6 +260,8 @@ def metric_rows() -> Iterator[tuple[str, ...]]:
     memory = dict.fromkeys(("resident_bytes", "vips_bytes", "vips_peak_bytes", "vips_allocations"), 0)
     workers: Any = SimpleNamespace(size=1, busy=0, waiting=0, restarts={"killed": 0}, memory=SimpleNamespace(**memory))
     metrics.watch(workers)
+    one = {"": 1}
+    metrics.watch_caches(lambda: CacheState({("", ""): 1}, one, one, one, one, 0, one, 0, 0, 0))
     # A series shows its labels once something was counted.
     metrics.answered(200, 0.0, dict.fromkeys(SPANS, 0.0))
     metrics.moved(1, 1, "jpeg")

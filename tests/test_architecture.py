@@ -22,20 +22,33 @@ SPELLINGS = """
     background|bg blur|bl sharpen|sh pixelate|pix watermark|wm
     strip_metadata|sm keep_copyright|kcr strip_color_profile|scp preserve_hdr|ph enforce_thumbnail|eth
     quality|q format_quality|fq max_bytes|mb format|f|ext
-    preset|pr skip_processing|skp raw cachebuster|cb expires|exp filename|fn return_attachment|att
+    preset|pr skip_processing|skp raw cachebuster|cb cache_tags|ct expires|exp filename|fn return_attachment|att
     max_src_resolution|msr max_src_file_size|msfs max_animation_frames|maf max_animation_frame_resolution|mafr
     max_result_dimension|mrd
 """
 OURS = {"min_width", "min_height"}
 """Names beyond the contract: with an underscore, as all others are written."""
 
-PURE = ("geometry", "formats", "signing", "negotiation", "planning", "presets", "environment", "model", "errors")
+PURE = (
+    "geometry",
+    "formats",
+    "signing",
+    "negotiation",
+    "planning",
+    "presets",
+    "environment",
+    "model",
+    "errors",
+    "etags",
+    "freshness",
+    "fields",
+)
 
 
 def test_the_spellings_are_those_of_the_contract() -> None:
     wanted = {tuple(each.split("|")) for each in SPELLINGS.split()}
     found = [spelling.names for option in OPTIONS for spelling in option.spellings]
-    assert len(found) == len(wanted) == 45
+    assert len(found) == len(wanted) == 46
     assert {tuple(name for name in names if name not in OURS) for names in found} == wanted
 
 
