@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-TOKEN = "a token"
+TOKEN = "a-token"
 
 # What hits may come to on a machine that others use, too. bench/faults.py has the real limits.
 MOST_MS = 500

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-TOKEN = "a token"
+TOKEN = "a-token"
 KEYS = {"key": KEY, "salt": SALT}
 
 
