@@ -261,9 +261,22 @@ class Cluster:
         return Process(command, self.folder / "edge.log", lambda: _answers(f"http://{self.edge}/edge-health"))
 
 
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens at.
+
+    Below those that Linux gives to outgoing connections: of such one may be taken again before a server is up.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+
+
 def _free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def _listens(address: str) -> bool:

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyvips
 
+from deploy.cluster import free_port as free_port  # noqa: PLC0414 - tests take it from here
 from imgproxy.signing import KeyPair, Signer, path_of
 
 if TYPE_CHECKING:
@@ -28,11 +29,6 @@ KEY = "943b421c9eb07c830af81030552c86009268de4e532ba2ee2eab8247c6da0881"
 SALT = "520f986b998545b4785e0defbc4f3c1203f22de2"
 _PATIENCE = 30.0
 SIGNER = Signer([KeyPair(bytes.fromhex(KEY), bytes.fromhex(SALT))])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def signed(source: str, *options: str, base64: bool = False) -> str:

@@ -100,13 +100,14 @@ def test_many_sizes_are_one_fetch(server: Server, origin: Pictures) -> None:
 
 
 def test_one_of_many_leaves_and_the_others_are_served(server: Server, origin: Pictures) -> None:
-    target = signed(origin.url("slow/0.5/quadrants.png?left"), "w:50")
+    target = signed(origin.url("slow/2/quadrants.png?left"), "w:50")
     leaver = server.connect()
     leaver.putrequest("GET", target)
     leaver.endheaders()
     until(lambda: origin.heads("?left"))
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(server.ask, target) for _ in range(3)]
+        until(lambda: counted(server)["singleflight_waiters"] == 3)
         leaver.close()
         assert {each.result().status for each in waiting} == {200}
     assert len(origin.heads("?left")) == 1
