@@ -78,6 +78,9 @@ async def test_what_is_too_big_is_not_kept(server):
         await tier.put(a_key(2), an_entry(bytes(990)), 60)  # too big with all that is known of it
         await tier.put(a_key(3), an_entry(bytes(10)), 60)
         assert [await tier.get(a_key(number)) is not None for number in (1, 2, 3)] == [False, False, True]
+        # Nor does what it would have replaced stay in its place: nobody would ever learn that it is old.
+        await tier.put(a_key(3), an_entry(bytes(1001)), 60)
+        assert await tier.get(a_key(3)) is None
 
 
 async def test_megabytes_come_back(tier):
