@@ -120,7 +120,6 @@ def _purging(settings: Settings, caches: Caches, edges: Edges | None) -> Purging
         caches.purges,
         caches.memory,
         settings.presets,
-        unix_seconds,
         caches.remote.tiers,
         caches.remote.bulletin,
         caches.remote.store,

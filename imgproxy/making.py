@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from imgproxy.caches.base import TierDown
 from imgproxy.caches.leases import new_token
-from imgproxy.caches.purges import tags_of
 from imgproxy.caches.refusals import may_pass
 from imgproxy.caches.results import Use
 from imgproxy.errors import ImageError, SourceError, WatermarkMissing
@@ -51,6 +50,8 @@ class Order:
 
     plan: Plan
     key: str
+    tags: tuple[str, ...]
+    """What the result can be purged by."""
     marks: Marks
     generation: int
     """The newest purge that was known when it was asked for."""
@@ -99,7 +100,7 @@ class Makings:
             hit = await self.results.look_up(order.key, order.marks)
         if hit is None or (spare is not None and spare.age < hit.age):
             hit = spare
-        if hit is not None and (hit.use.at_once if not patient else hit.use is Use.FRESH):
+        if hit is not None and hit.use.at_once(patient=patient):
             return Made(hit)
         if hit is not None and hit.use is not Use.SPENT and self._rests(order.key):
             return Made(hit)
@@ -172,7 +173,7 @@ class Makings:
             if source is None:
                 if old is None:
                     return StillGood(told.validators, told.caching)
-                return replace(old.entry, provenance=told, tags=tags_of(plan))
+                return replace(old.entry, provenance=told, tags=order.tags)
             try:
                 return _entry(order, await self._render(plan, source, deadline, journey), told)
             finally:
@@ -255,4 +256,4 @@ class _Turn:
 
 
 def _entry(order: Order, rendition: Rendition, told: Provenance) -> Entry:
-    return Entry(rendition, hashlib.sha256(rendition.body).hexdigest(), told, tags_of(order.plan))
+    return Entry(rendition, hashlib.sha256(rendition.body).hexdigest(), told, order.tags)

@@ -108,7 +108,6 @@ class Purging:
     purges: Purges
     memory: Memory
     presets: Presets
-    now: Callable[[], float]
     shared: Sequence[Droppable] = ()
     bulletin: Bulletin | None = None
     store: Store | None = None

@@ -92,8 +92,8 @@ class Service:
         return plan
 
     def _order(self, plan: Plan) -> Order:
-        key = key_of(plan, self.origins.place(plan.source))
-        return Order(plan, key, self.purges.marks(plan.source.url, tags_of(plan)), self.purges.newest)
+        key, tags = key_of(plan, self.origins.place(plan.source)), tags_of(plan)
+        return Order(plan, key, tags, self.purges.marks(plan.source.url, tags), self.purges.newest)
 
     async def _answer(
         self, order: Order, conditions: Conditions, deadline: Deadline, journey: Journey
@@ -101,7 +101,7 @@ class Service:
         hit = self.results.recall(order.key, order.marks)
         # Who asks by a tag behind an edge is the edge: it has answered its visitor, and wants to know what is true now.
         patient = self.behind_edge and conditions.if_none_match is not None
-        if hit is not None and (hit.use is Use.FRESH or (hit.use is Use.STALE and not patient)):
+        if hit is not None and hit.use.at_once(patient=patient):
             made, collapsed = Made(hit), False
         else:
             known = Validators() if hit else self.tags.for_origin(order.plan, conditions)
@@ -116,16 +116,16 @@ class Service:
         if made.hit.use is Use.STALE and not made.forwarded:
             refresh = partial(self._refresh, order, made.hit, journey.request_id)
             self.flights.behind((order.key, order.marks, "refresh"), refresh, at_most=_REFRESHES_WAITING)
-        return self._reply(order.plan, made, conditions, journey, collapsed=collapsed)
+        return self._reply(order, made, conditions, journey, collapsed=collapsed)
 
     async def _refresh(self, order: Order, stale: Hit, request_id: str) -> Made | StillGood:
         async with self.refreshing:
             return await self.makings.refresh(order, stale, Deadline.after(_BEHIND_S), Journey(request_id))
 
     def _reply(
-        self, plan: Plan, made: Made, conditions: Conditions, journey: Journey, *, collapsed: bool
+        self, order: Order, made: Made, conditions: Conditions, journey: Journey, *, collapsed: bool
     ) -> Reply | Unchanged:
-        hit, entry = made.hit, made.hit.entry
+        plan, hit, entry = order.plan, made.hit, made.hit.entry
         told = entry.provenance
         validators = self.tags.mint(plan, told.validators)
         if validators.etag is None:
@@ -135,7 +135,7 @@ class Service:
         )
         lifetime = self.lifetime(told.caching)
         # Also those of this URL: another one of the same plan may have had the entry made.
-        tags = tuple(sorted({*entry.tags, *tags_of(plan)}))
+        tags = tuple(sorted({*entry.tags, *order.tags}))
         if self.behind_edge and hit.tier and hit.ttl <= 0:
             # nginx keeps the headers that it has when it gets a 304: it would call a stale image fresh. Without a tag
             # it takes the next one whole, and with it the headers.
@@ -164,14 +164,14 @@ class Service:
             self.tags.mint(order.plan, validators),
             told.caching,
             replace(found, ttl=lifetime.fresh),
-            tags_of(order.plan),
+            order.tags,
             lifetime,
         )
 
     async def _fall_back(self, plan: Plan, error: SourceError, deadline: Deadline, journey: Journey) -> Reply:
         """The fallback image under the same plan, without validators: the source may be back any time."""
         stand_in = replace(plan, source=SourceRef(f"fallback:{self.fallback.identity}"))
-        order = Order(stand_in, key_of(stand_in), Marks(), self.purges.newest)
+        order = Order(stand_in, key_of(stand_in), tags_of(stand_in), Marks(), self.purges.newest)
         hit = self.results.recall(order.key, order.marks)
         if hit is None:
             make = partial(self._stand_in, order, error, deadline, journey)

@@ -148,7 +148,7 @@ class Remembering:
         self.results = Results(
             self.memory, shared, self.behind, self.purges, lifetime=self.lifetime, trusted=lambda: True, now=clock
         )
-        self.purging = Purging(self.purges, self.memory, Presets(), clock, shared, store=store)
+        self.purging = Purging(self.purges, self.memory, Presets(), shared, store=store)
         origins = Origins(OriginSettings())
         nothing = ConfiguredSettings()
         self.flights: Flights = Flights()

@@ -41,7 +41,7 @@ _READ_STORE_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """What is remembered. Those that are None are not configured."""
+    """What is remembered."""
 
     memory: Memory
     results: Results
@@ -73,7 +73,7 @@ class Caches:
 
 @dataclass(slots=True)
 class Remote:
-    """The tiers that nodes share, and what goes with them."""
+    """The tiers that nodes share, and what goes with them. Those that are None are not configured."""
 
     redis: RedisTier | None = None
     leases: Leases | None = None
@@ -104,7 +104,7 @@ async def opened(
     """The caches of one node. Neither Redis nor the store need be there for this, or ever."""
     async with AsyncExitStack() as stack:
         memory, refusals = Memory(settings.memory_cache_size), Refusals(negative_ttl)
-        # Purges of other nodes have numbers of Redis' clock; without Redis there are none of other nodes.
+        # Numbers are of Redis' clock where there is one, so that all nodes count alike; else of this node's own.
         purges = Purges(None if settings.redis_url.get_secret_value() else now)
         remote = Remote()
         if settings.redis_url.get_secret_value():

@@ -54,9 +54,9 @@ class Purges:
             for value, generation in rules.items():
                 yield Purge(kind, value, soft, generation)
 
-    def issue(self, purge: Purge, at_least: int = 0) -> Purge:
+    def issue(self, purge: Purge) -> Purge:
         """The purge under a number of this node's own, newer than all that it knows; learnt at once."""
-        numbered = replace(purge, generation=max(self.newest + 1, at_least))
+        numbered = replace(purge, generation=self.newest + 1)
         self.learn(numbered)
         return numbered
 
@@ -70,8 +70,6 @@ class Purges:
         self.last = max(self.last, purge.generation)
         if rules.get(purge.value, 0) >= purge.generation:
             return False
-        # Newest last: a dictionary keeps its order, and `_bound` forgets from the front.
-        rules.pop(purge.value, None)
         rules[purge.value] = purge.generation
         if len(rules) > _MOST[purge.kind]:
             self._bound(purge.kind, soft=purge.soft)

@@ -32,10 +32,9 @@ class Use(Enum):
     SPENT = "expired"
     """To be renewed only, if the origin says that its source is still the same."""
 
-    @property
-    def at_once(self) -> bool:
-        """Whether it is answered with before anybody is asked."""
-        return self in (Use.FRESH, Use.STALE)
+    def at_once(self, *, patient: bool = False) -> bool:
+        """Whether it is answered with before anybody is asked; the ``patient`` rather wait than take a stale one."""
+        return self is Use.FRESH or (self is Use.STALE and not patient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class Results:
             hit = self._judged(key, entry, tier.name, marks, again=nearest)
             if hit is None:
                 continue
-            if hit.use.at_once:
+            if hit.use.at_once():
                 self._copy(key, hit.entry, self._shared[:place])
                 return hit
             best = hit if best is None or hit.age < best.age else best

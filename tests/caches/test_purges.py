@@ -49,7 +49,10 @@ def test_what_a_purge_is_about(purge: Purge, concerned: bool, soft: bool) -> Non
 
 def test_generations_grow() -> None:
     purges = Purges()
-    numbers = [purges.issue(Purge("tag", "a"), at_least).generation for at_least in (0, 50, 7)]
+    numbers: list[int] = []
+    for reached in (0, 49, 7):
+        purges.reach(reached)
+        numbers.append(purges.issue(Purge("tag", "a")).generation)
     assert numbers == [1, 50, 51]
     assert purges.newest == 51
     assert list(purges) == [Purge("tag", "a", generation=51)]
