@@ -9,6 +9,7 @@
     │   ├── UnknownPreset         404 unknown_preset
     │   ├── ExpiredUrl            404 expired_url
     │   ├── SourceForbidden       404 source_forbidden                     Invalid source URL
+    │   ├── SourceLoop            403 source_loop                          Forbidden
     │   ├── OptionForbidden       403 option_forbidden
     │   ├── BadSignature          403 bad_signature                        Forbidden
     │   ├── BadSecret             403 bad_secret                           Forbidden
@@ -20,15 +21,22 @@
     │   ├── SourceUnreachable     404 source_unreachable
     │   ├── SchemeForbidden       404 scheme_forbidden
     │   ├── AddressForbidden      404 address_forbidden
+    │   ├── PortForbidden         404 port_forbidden
     │   ├── TooManyRedirects      404 too_many_redirects
     │   ├── SourceRefused         4xx of the origin, or 502; source_refused
     │   ├── SourceTimeout         504 source_timeout
+    │   ├── SourceBusy            503 source_busy
+    │   ├── SourceResting         503 source_resting
     │   ├── SourceIncomplete      422 source_incomplete                    Source response is incomplete
     │   ├── SourceTooLarge        422 source_too_large                     Invalid source image
+    │   ├── SourceTooExpensive    422 source_too_expensive                 Invalid source image
+    │   ├── SourcePoisoned        422 source_poisoned                      Broken or unsupported image
     │   ├── UnknownImageType      422 unknown_image_type                   Failed to detect source image type
     │   └── BrokenImage           422 broken_image                         Broken or unsupported image
     └── RenderError               we cannot serve it now                    Internal error
         ├── QueueFull             429 queue_full                           Too many requests
+        ├── RateLimited           429 rate_limited                         Too many requests
+        ├── Overloaded            503 overloaded                           Overloaded
         ├── Draining              503 draining                             Shutting down
         ├── RenderTimeout         503 timeout                              Timeout
         ├── WorkerLost            503 worker_lost                          Rendering was interrupted
@@ -41,6 +49,7 @@ log and to development mode, never to the public.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 
@@ -54,8 +63,13 @@ class ImageError(Exception):
     """The ``type`` label of ``errors_total``: one of imgproxy's closed set."""
     remedy: ClassVar[str] = ""
     """What the caller can do about it, for development mode and ``docs/errors.md``."""
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
     """Seconds for ``Retry-After``, where trying again can help."""
+
+    def __init__(self, reason: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        if retry_after is not None:
+            self.retry_after = max(1, math.ceil(retry_after))
 
 
 class RequestError(ImageError):
@@ -101,6 +115,16 @@ class SourceForbidden(RequestError):
     text = "Invalid source URL"
     kind = "security"
     remedy = "Use an allowed source, or extend IMGPROXY_ALLOWED_SOURCES."
+
+
+class SourceLoop(RequestError):
+    """The request came from this server, or one with the same keys: its source is an image of its own."""
+
+    status = 403
+    code = "source_loop"
+    text = "Forbidden"
+    kind = "security"
+    remedy = "Name the original, not an image of this server; another IMGPROXY_LOOP_ID tells servers apart."
 
 
 class OptionForbidden(RequestError):
@@ -203,6 +227,14 @@ class AddressForbidden(SourceError):
     remedy = "Set IMGPROXY_ALLOW_LOOPBACK_, _LINK_LOCAL_ or _PRIVATE_SOURCE_ADDRESSES=true if such origins are meant."
 
 
+class PortForbidden(SourceError):
+    """The source URL, or a redirect, names a port where no web server is, or none that is allowed here."""
+
+    code = "port_forbidden"
+    kind = "security"
+    remedy = "Serve the source on another port, or add the port to IMGPROXY_ALLOWED_SOURCE_PORTS."
+
+
 class TooManyRedirects(SourceError):
     """The origin redirected more often than IMGPROXY_MAX_REDIRECTS."""
 
@@ -231,6 +263,24 @@ class SourceTimeout(SourceError):
     remedy = "Make the origin faster or raise IMGPROXY_DOWNLOAD_TIMEOUT."
 
 
+class SourceBusy(SourceError):
+    """As many downloads from this origin wait as may: it is slower than what is asked of it."""
+
+    status = 503
+    code = "source_busy"
+    retry_after: int | None = 1
+    remedy = "Try again; make the origin faster, or add nodes."
+
+
+class SourceResting(SourceError):
+    """The origin failed several times in a row, or asked for a pause: it is left alone for a moment."""
+
+    status = 503
+    code = "source_resting"
+    retry_after: int | None = 1
+    remedy = "Try again; the server's log names what the origin did."
+
+
 class SourceIncomplete(SourceError):
     """The body is shorter than the origin announced."""
 
@@ -248,6 +298,25 @@ class SourceTooLarge(SourceError):
     text = "Invalid source image"
     kind = "image_data_size"
     remedy = "Use a smaller original, or raise IMGPROXY_MAX_SRC_RESOLUTION or IMGPROXY_MAX_SRC_FILE_SIZE."
+
+
+class SourceTooExpensive(SourceError):
+    """By its header, rendering the source would take more memory or time than a render process may use."""
+
+    status = 422
+    code = "source_too_expensive"
+    text = "Invalid source image"
+    kind = "image_data_size"
+    remedy = "Use a smaller or simpler original, or raise IMGPROXY_WORKER_MEMORY or IMGPROXY_MAX_SVG_SIZE."
+
+
+class SourcePoisoned(SourceError):
+    """The source has ended render processes: it is refused for an hour."""
+
+    status = 422
+    code = "source_poisoned"
+    text = "Broken or unsupported image"
+    remedy = "Replace the original; a purge of the source lets it in again at once."
 
 
 class UnknownImageType(SourceError):
@@ -283,8 +352,30 @@ class QueueFull(RenderError):
     code = "queue_full"
     text = "Too many requests"
     kind = "queue"
-    retry_after = 1
+    retry_after: int | None = 1
     remedy = "Try again; add nodes, or raise IMGPROXY_REQUESTS_QUEUE_SIZE."
+
+
+class RateLimited(RenderError):
+    """One client, or one key, asks for more than it may."""
+
+    status = 429
+    code = "rate_limited"
+    text = "Too many requests"
+    kind = "queue"
+    retry_after: int | None = 1
+    remedy = "Ask less often, or raise IMGPROXY_CLIENT_RATE or IMGPROXY_KEY_RATE."
+
+
+class Overloaded(RenderError):
+    """The image could not be made before its deadline, or there is no memory for it: refused before any work."""
+
+    status = 503
+    code = "overloaded"
+    text = "Overloaded"
+    kind = "queue"
+    retry_after: int | None = 1
+    remedy = "Try again; add nodes."
 
 
 class Draining(RenderError):
@@ -294,7 +385,7 @@ class Draining(RenderError):
     code = "draining"
     text = "Shutting down"
     kind = "queue"
-    retry_after = 1
+    retry_after: int | None = 1
     remedy = "Try again; another node will answer."
 
 
@@ -305,7 +396,7 @@ class RenderTimeout(RenderError):
     code = "timeout"
     text = "Timeout"
     kind = "timeout"
-    retry_after = 1
+    retry_after: int | None = 1
     remedy = "Ask for a smaller or simpler result, or raise IMGPROXY_TIMEOUT."
 
 
@@ -315,7 +406,7 @@ class WorkerLost(RenderError):
     status = 503
     code = "worker_lost"
     text = "Rendering was interrupted"
-    retry_after = 1
+    retry_after: int | None = 1
     remedy = "Try again; if it fails every time, the source crashes the decoder."
 
 
@@ -325,7 +416,7 @@ class WatermarkMissing(RenderError):
     status = 503
     code = "watermark_missing"
     text = "Watermark is unavailable"
-    retry_after = 1
+    retry_after: int | None = 1
     remedy = "Check what IMGPROXY_WATERMARK_URL, _PATH or _DATA gives."
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from obstore.store import MemoryStore
 
-from imgproxy.caches.circuit import Circuit
 from imgproxy.caches.store import Store
+from imgproxy.circuit import Circuit
 from imgproxy.errors import ImageError, SourceRefused, SourceUnreachable
 from imgproxy.model import Purge, Reply
 from tests.remembering import Clock, Gallery, Remembering, remembering

@@ -9,8 +9,8 @@ import pytest
 from obstore.store import MemoryStore
 
 from imgproxy.caches.base import key_of
-from imgproxy.caches.circuit import Circuit
 from imgproxy.caches.store import Store
+from imgproxy.circuit import Circuit
 from imgproxy.errors import (
     BrokenImage,
     ImageError,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
+from imgproxy.circuit import Unavailable
+
 if TYPE_CHECKING:
     from imgproxy.model import Entry, Plan
 
@@ -13,8 +15,8 @@ SKEW_S = 5.0
 """How far the clocks of nodes may be apart, in seconds."""
 
 
-class TierDown(Exception):
-    """A tier that cannot be asked now: refused, too slow, full, or switched off by its breaker. To a reader: a miss."""
+TierDown = Unavailable
+"""A tier that cannot be asked now. To a reader: a miss."""
 
 
 class Tier(Protocol):

@@ -16,8 +16,8 @@ from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedConnec
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from imgproxy.caches.circuit import Circuit
 from imgproxy.caches.shards import Cluster, Shard, Single
+from imgproxy.circuit import Circuit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

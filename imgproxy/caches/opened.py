@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from imgproxy.caches.base import TierDown
 from imgproxy.caches.behind import Behind
 from imgproxy.caches.bulletin import Bulletin
-from imgproxy.caches.circuit import Circuit
 from imgproxy.caches.connecting import connect
 from imgproxy.caches.leases import Leases
 from imgproxy.caches.memory import Memory
@@ -22,6 +21,7 @@ from imgproxy.caches.refusals import Refusals
 from imgproxy.caches.results import Results
 from imgproxy.caches.sources import Fetching, Sources
 from imgproxy.caches.store import ERRORS, Store
+from imgproxy.circuit import Circuit
 from imgproxy.metrics import CacheState
 
 if TYPE_CHECKING:

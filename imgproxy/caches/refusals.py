@@ -12,9 +12,13 @@ from imgproxy.errors import (
     BrokenImage,
     RenderError,
     ResultTooLarge,
+    SourceBusy,
     SourceIncomplete,
+    SourcePoisoned,
     SourceRefused,
+    SourceResting,
     SourceTimeout,
+    SourceTooExpensive,
     SourceTooLarge,
     SourceUnreachable,
     UnknownImageType,
@@ -28,7 +32,18 @@ if TYPE_CHECKING:
 _MOST = 10_000
 _STATUSES = (404, 410, 415, 422)
 _BUSY = (408, 425, 429)
-_OF_THE_PICTURE = (BrokenImage, ResultTooLarge, SourceTooLarge, UnknownImageType)
+_OF_THE_PICTURE = (BrokenImage, ResultTooLarge, SourceTooLarge, SourceTooExpensive, UnknownImageType)
+_MAY_PASS = (
+    SourceUnreachable,
+    SourceTimeout,
+    SourceBusy,
+    SourceResting,
+    SourceIncomplete,
+    SourcePoisoned,
+    UnknownImageType,
+    BrokenImage,
+    RenderError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +120,4 @@ def may_pass(error: ImageError) -> bool:
     """
     if isinstance(error, SourceRefused):
         return error.status >= 500 or error.origin_status in _BUSY
-    return isinstance(
-        error, (SourceUnreachable, SourceTimeout, SourceIncomplete, UnknownImageType, BrokenImage, RenderError)
-    )
+    return isinstance(error, _MAY_PASS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from imgproxy.caches.circuit import Circuit
+    from imgproxy.circuit import Circuit
 
     Operation = Callable[[Redis], Awaitable["T"]]
 

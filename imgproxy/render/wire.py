@@ -21,6 +21,7 @@ from imgproxy.errors import (
     ImageError,
     InternalError,
     ResultTooLarge,
+    SourceTooExpensive,
     SourceTooLarge,
     UnknownImageType,
     UnsupportedFormat,
@@ -45,6 +46,7 @@ _ERRORS: dict[str, type[ImageError]] = {
     error.code: error
     for error in (
         SourceTooLarge,
+        SourceTooExpensive,
         UnknownImageType,
         BrokenImage,
         UnsupportedFormat,

@@ -22,10 +22,10 @@ from obstore.store import MemoryStore
 
 from imgproxy.caches import store as module
 from imgproxy.caches.base import Tier, TierDown, source_id
-from imgproxy.caches.circuit import Circuit
 from imgproxy.caches.codec import seal
 from imgproxy.caches.purges import STEP, Purges
 from imgproxy.caches.store import LARGEST, Store, check_url, connect
+from imgproxy.circuit import Circuit
 from imgproxy.model import Purge
 from tests.caches.entries import URL, a_key, an_entry
 

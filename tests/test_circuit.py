@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from imgproxy.caches.base import TierDown
-from imgproxy.caches.circuit import Circuit
+from imgproxy.circuit import Circuit
 
 
 class Full(OSError):

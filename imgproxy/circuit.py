@@ -1,7 +1,8 @@
 """What stands between us and a dependency that may be gone, slow or full: a time limit, and a breaker above it.
 
-A cache that has to be waited for is worse than none. So an operation has a short limit, and a dependency that failed
-several times, or has become slow, is left alone; once a second one caller finds out whether it is back.
+A cache that has to be waited for is worse than none, and an origin that is down is not helped by more questions. So an
+operation has a limit, and a dependency that failed several times, or has become slow, is left alone; once a second one
+caller finds out whether it is back.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import asyncio
 import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal, TypeVar
-
-from imgproxy.caches.base import TierDown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +21,11 @@ T = TypeVar("T")
 
 State = Literal["closed", "open", "half-open"]
 Outcome = Literal["ok", "error", "timeout", "refused", "skipped", "cancelled"]
+
+
+class Unavailable(Exception):
+    """A dependency that cannot be asked now: refused, too slow, full, or left alone by its breaker."""
+
 
 _WEIGHT = 0.1
 """Of one latency in the average: a single hiccup of 100 ms is no slowness, eleven operations of 30 ms are."""
@@ -69,7 +73,7 @@ class Circuit:
         self._clock = clock
 
     async def call(self, operation: Operation[T]) -> T:
-        """The operation's result. Raises ``TierDown`` if it may not be tried, takes too long, or fails."""
+        """The operation's result. Raises ``Unavailable`` if it may not be tried, takes too long, or fails."""
         probing = self._admit()
         started = self._clock()
         try:
@@ -77,10 +81,10 @@ class Circuit:
                 result = await operation()
         except self._refusals as error:
             self._passed(self._clock() - started, probing=probing, outcome="refused")
-            raise TierDown(f"{self.name} refuses: {error}") from error
+            raise Unavailable(f"{self.name} refuses: {error}") from error
         except self._errors as error:
             self._failed(error, self._clock() - started, probing=probing)
-            raise TierDown(f"{self.name}: {_text(error)}") from error
+            raise Unavailable(f"{self.name}: {_text(error)}") from error
         except BaseException:
             # The caller left, or there is a bug: says nothing of the dependency, and must not leave a probe hanging.
             self.outcomes["cancelled"] += 1
@@ -98,7 +102,7 @@ class Circuit:
             self._turn("half-open", self.reason)
             return True
         self.outcomes["skipped"] += 1
-        raise TierDown(f"{self.name} is left alone: {self.reason}")
+        raise Unavailable(f"{self.name} is left alone: {self.reason}")
 
     def _passed(self, seconds: float, *, probing: bool, outcome: Outcome) -> None:
         self.outcomes[outcome] += 1
