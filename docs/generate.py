@@ -259,7 +259,7 @@ def metric_rows() -> Iterator[tuple[str, ...]]:
     metrics = Metrics()
     memory = dict.fromkeys(("resident_bytes", "vips_bytes", "vips_peak_bytes", "vips_allocations"), 0)
     workers: Any = SimpleNamespace(size=1, busy=0, waiting=0, restarts={"killed": 0}, memory=SimpleNamespace(**memory))
-    metrics.watch(workers)
+    metrics.watch(workers, workers)
     one = {"": 1}
     metrics.watch_caches(lambda: CacheState({("", ""): 1}, one, one, one, one, 0, one, 0, 0, 0))
     # A series shows its labels once something was counted.

@@ -23,6 +23,7 @@ from imgproxy.model import StillGood
 from imgproxy.negotiation import Negotiator
 from imgproxy.origins.configured import fallback, watermark
 from imgproxy.origins.fetch import Origins
+from imgproxy.overload.admission import PLACES_PER_WORKER, Admission
 from imgproxy.planning import Planner
 from imgproxy.purging import Purging
 from imgproxy.render.pool import Pool
@@ -62,7 +63,8 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
         open_things.callback(mark.close)
         stand_in = fallback(origins, settings.configured)
         open_things.callback(stand_in.close)
-        pool = Pool(settings.pool.workers, settings.pool.requests_queue_size)
+        pool = Pool(settings.pool.workers)
+        admission = Admission(PLACES_PER_WORKER * pool.size, settings.overload.requests_queue_size)
         open_things.push_async_callback(pool.aclose)
         await pool.start()
         lifetime = partial(freshness.lifetime, settings.freshness)
@@ -91,15 +93,22 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
             results=caches.results,
             flights=flights,
             makings=Makings(
-                caches.results, caches.sources, caches.refusals, pool, mark, unix_seconds, caches.remote.leases
+                caches.results,
+                caches.sources,
+                caches.refusals,
+                admission,
+                pool,
+                mark,
+                unix_seconds,
+                caches.remote.leases,
             ),
             fallback=stand_in,
             lifetime=lifetime,
-            refreshing=asyncio.Semaphore(max(1, pool.places // 2)),
+            refreshing=asyncio.Semaphore(max(1, admission.places // 2)),
             behind_edge=edges is not None,
         )
         metrics = Metrics(settings.metrics)
-        metrics.watch(pool)
+        metrics.watch(pool, admission)
         metrics.watch_caches(partial(caches.state, flights))
         images = Images(
             service,

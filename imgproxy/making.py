@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from imgproxy.journey import Journey
     from imgproxy.model import Plan, Rendition, Source
     from imgproxy.origins.configured import ConfiguredPicture
+    from imgproxy.overload.admission import Admission
     from imgproxy.render.base import Renderer
 
 _log = logging.getLogger("imgproxy.making")
@@ -74,6 +75,7 @@ class Makings:
     results: Results
     sources: Sources
     refusals: Refusals
+    admission: Admission
     renderer: Renderer
     watermark: ConfiguredPicture
     now: Callable[[], float]
@@ -118,7 +120,7 @@ class Makings:
     async def stand_in(self, order: Order, picture: Source, deadline: Deadline, journey: Journey) -> Made:
         """The fallback image under the plan. Kept in memory only: other nodes may have another picture."""
         told = Provenance(order.plan.source.url, picture.size, checked_at=self.now(), generation=order.generation)
-        async with self.renderer.slot(deadline):
+        async with self.admission.slot(deadline):
             rendition = await self._render(order.plan, picture, deadline, journey)
         entry = _entry(order, rendition, told)
         self.results.keep_here(order.key, entry)
@@ -160,7 +162,7 @@ class Makings:
         if known is None and asked != _NONE:
             known = Provenance(plan.source.url, validators=asked, generation=order.generation)
         waiting = time.monotonic()
-        async with self.renderer.slot(deadline):
+        async with self.admission.slot(deadline):
             journey.stages["queue"] = time.monotonic() - waiting
             with journey.stage("downloading"):
                 told, source = await self.sources.fetch(

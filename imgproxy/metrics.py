@@ -85,6 +85,13 @@ class Workers(Protocol):
     def memory(self) -> Memory: ...
 
 
+class Queue(Protocol):
+    """Those who wait to be admitted."""
+
+    @property
+    def waiting(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class CacheState:
     """What the caches have done so far, and hold now."""
@@ -131,9 +138,9 @@ class Metrics:
         prometheus_client.ProcessCollector(registry=self.registry)
         prometheus_client.PlatformCollector(registry=self.registry)
 
-    def watch(self, workers: Workers) -> None:
-        """Export the state of the render processes; it is read at each scrape."""
-        self.registry.register(_WorkersCollector(workers, self._namespace))
+    def watch(self, workers: Workers, queue: Queue) -> None:
+        """Export the state of the render processes, and of the queue before them; it is read at each scrape."""
+        self.registry.register(_WorkersCollector(workers, queue, self._namespace))
 
     def watch_caches(self, read: Callable[[], CacheState]) -> None:
         """Export the state of the caches; it is read at each scrape."""
@@ -190,8 +197,9 @@ class Metrics:
 class _WorkersCollector(Collector):
     """The render processes' state at the moment of the scrape."""
 
-    def __init__(self, workers: Workers, namespace: str) -> None:
+    def __init__(self, workers: Workers, queue: Queue, namespace: str) -> None:
         self._workers = workers
+        self._queue = queue
         self._prefix = f"{namespace}_" if namespace else ""
 
     def collect(self) -> Iterable[Metric]:
@@ -200,7 +208,11 @@ class _WorkersCollector(Collector):
             ("images_in_progress", "Images being rendered now.", workers.busy),
             ("workers", "Render processes.", workers.size),
             ("workers_utilization", "Busy render processes, in percent.", 100 * workers.busy / max(1, workers.size)),
-            ("workers_waiting", "Requests that wait for a render process.", workers.waiting),
+            (
+                "workers_waiting",
+                "Requests that wait for a place or for a render process.",
+                self._queue.waiting + workers.waiting,
+            ),
             ("workers_resident_bytes", "Resident memory of all render processes.", memory.resident_bytes),
             ("vips_memory_bytes", "Memory that libvips holds in all render processes.", memory.vips_bytes),
             ("vips_max_memory_bytes", "Peaks of libvips' memory, summed.", memory.vips_peak_bytes),

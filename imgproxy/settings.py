@@ -28,6 +28,7 @@ from imgproxy.negotiation import NegotiationSettings
 from imgproxy.options import SecurityLimits
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.configured import ConfiguredSettings
+from imgproxy.overload.admission import OverloadSettings
 from imgproxy.planning import PlanSettings
 from imgproxy.presets import BadPresets, Presets, PresetSettings
 from imgproxy.render.pool import PoolSettings
@@ -60,6 +61,7 @@ class Settings:
     origin: OriginSettings
     configured: ConfiguredSettings
     pool: PoolSettings
+    overload: OverloadSettings
     web: WebSettings
     metrics: MetricsSettings
     log: LogSettings
@@ -94,6 +96,7 @@ ROOMS: dict[str, type[BaseModel]] = {
     "negotiation": NegotiationSettings,
     "configured": ConfiguredSettings,
     "pool": PoolSettings,
+    "overload": OverloadSettings,
     "freshness": FreshnessSettings,
     "cache": CacheSettings,
     "admin": AdminSettings,

@@ -47,6 +47,7 @@ from imgproxy.model import (
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.configured import ConfiguredSettings, fallback, watermark
 from imgproxy.origins.fetch import Origins
+from imgproxy.overload.admission import Admission
 from imgproxy.planning import Planner
 from imgproxy.presets import Presets
 from imgproxy.purging import Purging
@@ -104,10 +105,6 @@ class Copier:
     rendered: int = 0
     failure: ImageError | None = None
 
-    @asynccontextmanager
-    async def slot(self, deadline: Deadline) -> AsyncGenerator[None]:  # noqa: ARG002
-        yield
-
     async def render(self, job: Job, deadline: Deadline) -> Report:  # noqa: ARG002
         self.rendered += 1
         if self.failure is not None:
@@ -161,7 +158,15 @@ class Remembering:
             purges=self.purges,
             results=self.results,
             flights=self.flights,
-            makings=Makings(self.results, self.sources, self.refusals, self.copier, watermark(origins, nothing), clock),
+            makings=Makings(
+                self.results,
+                self.sources,
+                self.refusals,
+                Admission(8, 0),
+                self.copier,
+                watermark(origins, nothing),
+                clock,
+            ),
             fallback=fallback(origins, nothing),
             lifetime=self.lifetime,
             now=clock,

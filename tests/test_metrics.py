@@ -34,12 +34,12 @@ def values(metrics: Metrics) -> dict[str, float]:
 
 def test_workers_are_read_at_the_scrape() -> None:
     metrics, workers = Metrics(), Workers()
-    metrics.watch(workers)
+    metrics.watch(workers, workers)
     found = values(metrics)
     assert found["workers"] == 4
     assert found["workers_utilization"] == 25
     assert found["images_in_progress"] == 1
-    assert found["workers_waiting"] == 3
+    assert found["workers_waiting"] == 6
     assert found["vips_memory_bytes"] == 100
     assert found["vips_max_memory_bytes"] == 300
     assert found["vips_allocs"] == 7
@@ -82,7 +82,7 @@ def test_caches_are_read_at_the_scrape() -> None:
 
 def test_the_namespace_comes_before_every_name_but_the_process_ones() -> None:
     metrics = Metrics(MetricsSettings(prometheus_namespace="pictures"))
-    metrics.watch(Workers())
+    metrics.watch(Workers(), Workers())
     names = values(metrics).keys()
     assert "pictures_requests_total" in names
     assert "pictures_workers" in names
@@ -125,7 +125,7 @@ def test_bytes() -> None:
 
 def test_the_set_stays_small() -> None:
     metrics = Metrics()
-    metrics.watch(Workers())
+    metrics.watch(Workers(), Workers())
     for status in range(200, 600, 10):
         metrics.answered(status, 0.1, {"queue": 0.1, "downloading": 0.1, "processing": 0.1, "anything": 1})
     assert len(values(metrics)) < 250

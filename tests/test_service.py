@@ -38,6 +38,7 @@ from imgproxy.negotiation import Negotiator
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.configured import ConfiguredSettings, fallback, watermark
 from imgproxy.origins.fetch import Origins
+from imgproxy.overload.admission import Admission
 from imgproxy.planning import Planner, PlanSettings
 from imgproxy.presets import Presets
 from imgproxy.render.inline import Inline
@@ -92,7 +93,7 @@ async def make(root: Path, tmp_path: Path) -> AsyncGenerator[Make]:
             purges=purges,
             results=results,
             flights=Flights(),
-            makings=Makings(results, sources, refusals, Inline(), mark, unix_seconds),
+            makings=Makings(results, sources, refusals, Admission(8, 0), Inline(), mark, unix_seconds),
             fallback=stand_in,
             lifetime=lifetime,
             now=lambda: NOW,

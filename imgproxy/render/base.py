@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from imgproxy.model import Deadline, Job, Report
 
 
@@ -16,12 +14,5 @@ class Renderer(Protocol):
     Raises ``RenderTimeout`` at the deadline, ``WorkerLost`` if the process died, and what the render itself
     found wrong with the source or the request. The job's descriptors stay the caller's.
     """
-
-    def slot(self, deadline: Deadline) -> AbstractAsyncContextManager[None]:
-        """A place for one request, to be held from before its download to after its render.
-
-        Raises ``QueueFull`` at once, or ``RenderTimeout`` if none comes free before the deadline.
-        """
-        ...
 
     async def render(self, job: Job, deadline: Deadline) -> Report: ...

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from imgproxy.errors import RenderTimeout
 from imgproxy.render.worker import perform, set_up_libvips
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Callable
 
     from imgproxy.model import Deadline, Job, Report
 
@@ -25,11 +24,6 @@ class Inline:
             run = pipeline.run
         self._run = run
         set_up_libvips()
-
-    @asynccontextmanager
-    async def slot(self, deadline: Deadline) -> AsyncGenerator[None]:  # noqa: ARG002 - the pool's shape
-        """No bound: whoever renders inline renders for himself."""
-        yield
 
     async def render(self, job: Job, deadline: Deadline) -> Report:
         """The report on a job; see Renderer. Past the deadline the thread goes on: only a process can be killed."""

@@ -12,7 +12,6 @@ import logging
 import math
 import os
 from collections import Counter
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -22,12 +21,11 @@ from pydantic import Field
 from imgproxy.environment import RoomSettings
 from imgproxy.errors import Draining, ImageError, InternalError, RenderTimeout, WorkerLost
 from imgproxy.model import Report
-from imgproxy.render.admission import Admission
 from imgproxy.render.process import COMMAND, Process
 from imgproxy.render.wire import Answer, Ping
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from imgproxy.model import Deadline, Job
 
@@ -35,8 +33,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("imgproxy.render")
 
-_PLACES_PER_WORKER = 4
-"""So that downloads go on while renders run, and the memory of fetched sources stays bounded."""
 _START_SECONDS = 30.0
 """A start takes a quarter of a second on an idle machine; on one that is busy it may take long."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
@@ -55,15 +51,6 @@ class PoolSettings(RoomSettings):
             "why": "A worker here is a process that keeps one core busy; more of them than cores only cost memory.",
         },
     )
-    requests_queue_size: int = Field(
-        default=256,
-        ge=0,
-        description="How many requests may wait for a place; more are refused with 429. 0: no bound.",
-        json_schema_extra={
-            "imgproxy": 0,
-            "why": "An unbounded queue only turns overload into timeouts.",
-        },
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +66,13 @@ class Memory:
 class Pool:
     """A Renderer with ``workers`` (0: one for each CPU) killable processes."""
 
-    def __init__(self, workers: int, queue_size: int = 0, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, workers: int, command: Sequence[str] = COMMAND) -> None:
         self.size = workers or available_cpus()
         self.busy = 0
         """Processes that are rendering."""
         self.restarts: Counter[str] = Counter()
         """Processes lost, by reason: "killed" at a deadline, or "crashed"."""
         self._command = command
-        self.places = self.size * _PLACES_PER_WORKER
-        self._admission = Admission(self.places, queue_size)
         self._permits = asyncio.Semaphore(self.size)
         # First in, first out: all processes take their turn, so that a probe meets each of them.
         self._idle: asyncio.Queue[Process] = asyncio.Queue()
@@ -117,16 +102,6 @@ class Pool:
         for process in processes:
             await process.ended.wait()
 
-    @asynccontextmanager
-    async def slot(self, deadline: Deadline) -> AsyncGenerator[None]:
-        """A place for one request, from before its download to after its render.
-
-        Raises QueueFull at once, or RenderTimeout if no place comes free before the deadline.
-        """
-        self._refuse_if_closing()
-        async with self._admission.slot(deadline):
-            yield
-
     async def render(self, job: Job, deadline: Deadline) -> Report:
         """The report on a job; see Renderer.
 
@@ -147,8 +122,8 @@ class Pool:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a place or for a process."""
-        return self._admission.waiting + self._waiting
+        """Renders that wait for a process."""
+        return self._waiting
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
-from imgproxy.errors import Draining, InternalError, QueueFull, RenderTimeout, WorkerLost
+from imgproxy.errors import Draining, InternalError, RenderTimeout, WorkerLost
 from imgproxy.model import Deadline, Job, Report
 from imgproxy.render.pool import Pool, PoolSettings, available_cpus
 from tests.render import sabotage
@@ -189,49 +189,6 @@ async def test_a_job_that_does_not_fit_costs_no_process(pool: Pool, job: Jobs) -
     assert full(pool)
 
 
-async def test_slots_are_bounded_and_first_come_first_served() -> None:
-    pool = Pool(1, queue_size=2)
-    order: list[int] = []
-    leave = asyncio.Event()
-
-    async def request(number: int) -> None:
-        async with pool.slot(Deadline.after(5)):
-            order.append(number)
-            await leave.wait()
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(6):
-            group.create_task(request(number))
-        await until(lambda: pool.waiting == 2)
-        assert order == [0, 1, 2, 3]
-        start = time.monotonic()
-        with pytest.raises(QueueFull):
-            async with pool.slot(Deadline.after(5)):
-                pass
-        assert time.monotonic() - start < 0.01
-        leave.set()
-    assert order == [0, 1, 2, 3, 4, 5]
-
-
-async def test_the_deadline_counts_in_the_queue_and_zero_is_no_bound() -> None:
-    pool = Pool(1)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        leave = asyncio.Event()
-
-        async def request() -> None:
-            async with pool.slot(Deadline.after(5)):
-                await leave.wait()
-
-        for _ in range(300):
-            group.create_task(request())
-        await until(lambda: pool.waiting == 296)
-        with pytest.raises(RenderTimeout):
-            async with pool.slot(Deadline.after(0.01)):
-                pass
-        leave.set()
-    assert pool.waiting == 0
-
-
 async def test_probe_meets_every_process(pool: Pool) -> None:
     for _ in range(3):
         await pool.probe(Deadline.after(5))
@@ -266,9 +223,6 @@ async def test_close_answers_what_is_under_way(job: Jobs) -> None:
         await render
     with pytest.raises(Draining):
         await pool.render(job("render"), Deadline.after(5))
-    with pytest.raises(Draining):
-        async with pool.slot(Deadline.after(5)):
-            pass
     assert pool.pids == ()
     assert open_fds() == before
     with pytest.raises(ChildProcessError):
@@ -319,7 +273,6 @@ def test_it_runs_on_uvloop(job: Jobs) -> None:
 
 def test_settings() -> None:
     assert PoolSettings().workers == 0
-    assert PoolSettings().requests_queue_size == 256
     assert Pool(0).size == available_cpus() >= 1
     with pytest.raises(ValueError, match="greater than or equal to 0"):
         PoolSettings(workers=-1)

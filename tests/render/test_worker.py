@@ -90,8 +90,7 @@ def test_libvips_bookkeeping_is_found() -> None:
 async def test_pool_and_inline_agree_to_the_byte(pool: Pool, job: Callable[[str], Job]) -> None:
     inline = Inline(sabotage.run)
     deadline = Deadline.after(5)
-    async with inline.slot(deadline):
-        here = await inline.render(job("render"), deadline)
+    here = await inline.render(job("render"), deadline)
     there = await pool.render(job("render"), deadline)
     assert here.rendition == there.rendition
 
