@@ -65,6 +65,8 @@ class ImageError(Exception):
     """What the caller can do about it, for development mode and ``docs/errors.md``."""
     retry_after: int | None = None
     """Seconds for ``Retry-After``, where trying again can help."""
+    ended_process: bool = False
+    """Whether a render process ended over this: it crashed, or had to be killed."""
 
     def __init__(self, reason: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -248,8 +250,8 @@ class SourceRefused(SourceError):
     code = "source_refused"
     remedy = "Ask for the source URL yourself; the status of the answer is the origin's."
 
-    def __init__(self, origin_status: int) -> None:
-        super().__init__(f"the origin answered {origin_status}")
+    def __init__(self, origin_status: int, *, retry_after: float | None = None) -> None:
+        super().__init__(f"the origin answered {origin_status}", retry_after=retry_after)
         self.origin_status = origin_status
         self.status = origin_status if 400 <= origin_status < 500 else 502 if origin_status >= 500 else 404
 

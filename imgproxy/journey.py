@@ -21,6 +21,8 @@ class Journey:
     """
 
     request_id: str
+    client: str = ""
+    """Whose request it is: an address, for rates; empty where nobody asked."""
     plan: Plan | None = None
     found: Found | None = None
     source_bytes: int = 0
