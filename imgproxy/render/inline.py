@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from imgproxy.errors import RenderTimeout
-from imgproxy.render.worker import perform, set_up_libvips
+from imgproxy.render.warmup import set_up_libvips
+from imgproxy.render.worker import perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable

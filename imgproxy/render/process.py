@@ -8,22 +8,24 @@ render whose caller went away ends in order: with its answer, at its deadline, o
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgproxy.errors import ImageError, RenderTimeout, WorkerLost
-from imgproxy.model import Report
+from imgproxy.errors import ImageError, InternalError, RenderTimeout, WorkerLost
+from imgproxy.model import Job, Report
 from imgproxy.render import wire
+from imgproxy.render.crash import Crash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imgproxy.model import Deadline, Job
+    from imgproxy.model import Deadline
+    from imgproxy.render.sandbox import Sandbox
 
 # -P and -s: no module from the working directory or the user's home. -I would say the same in one letter, but also
 # ignore PYTHONPATH, which is how a checkout that is not installed finds this package.
@@ -37,10 +39,14 @@ ENVIRONMENT = {
     "VIPS_CONCURRENCY": "1",  # the pool keeps the cores busy; threads would only compete
     "MALLOC_ARENA_MAX": "2",  # 100 MB flat over 2,000 mixed renders, against 206 and rising
 }
+_log = logging.getLogger("imgproxy.render")
+
 _LAST_WORDS = 4096
+_HEAD_BYTES = 64
+"""Of a source, to tell its format from after a crash."""
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _GRACE_SECONDS = 0.2
 """From the end of the socket to the end of the process: it may be about to say why it ends."""
-_SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 class Process:
@@ -49,7 +55,7 @@ class Process:
     Created on the loop's own thread, because PR_SET_PDEATHSIG fires when the *thread* that started it ends.
     """
 
-    def __init__(self, command: Sequence[str], on_exit: Callable[[Process], None]) -> None:
+    def __init__(self, command: Sequence[str], orders: Sequence[str], on_exit: Callable[[Process], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_exit = on_exit
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -57,7 +63,7 @@ class Process:
         with theirs:
             try:
                 self._child = subprocess.Popen(  # noqa: S603 - our own command
-                    [*command, str(theirs.fileno())],
+                    [*command, str(theirs.fileno()), *orders],
                     pass_fds=(theirs.fileno(),),
                     env=ENVIRONMENT,
                     cwd="/",
@@ -73,13 +79,24 @@ class Process:
         self._stderr = self._child.stderr
         os.set_blocking(self._stderr.fileno(), False)
         self._pidfd = os.pidfd_open(self._child.pid)
+        # Opened now, while the process is ours: the watch reads it every few milliseconds.
+        self._statm = os.open(f"/proc/{self._child.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._last_words = b""
         self._timer: asyncio.TimerHandle | None = None
         self._answer: asyncio.Future[wire.Answer] | None = None
         self.alive = True
         """It can be given work. False from the moment that it is killed, or its end is noticed."""
-        self.overdue = False
-        """It was killed because a render was past its deadline."""
+        self.cause = "crashed"
+        """Why it ended, or will have: "crashed", or the reason for which it was killed."""
+        self.confining = False
+        """It has loaded everything, and is putting on its sandbox, or has."""
+        self.sandbox: Sandbox | None = None
+        """What of it holds; None before the process is ready."""
+        self.jobs = 0
+        """Renders begun."""
+        self.proved_jobs = 0
+        """How many of them had been begun when it last proved that it can render."""
+        self._source_head, self._source_bytes = b"", 0
         # libvips' own figures, as of the last report.
         self.vips_bytes = self.vips_peak_bytes = self.vips_allocations = 0
         self.ended = asyncio.Event()
@@ -100,22 +117,48 @@ class Process:
         Raises OSError if the process turns out to be dead and took nothing.
         """
         wire.send_request(self._socket, request)
-        return self._expect(wire.Ready if isinstance(request, wire.Ping) else Report, deadline)
+        if isinstance(request, wire.Ping):
+            return self._expect(wire.Ready, deadline)
+        self.jobs += 1
+        self._source_head = os.pread(request.source.fd, _HEAD_BYTES, 0)
+        self._source_bytes = request.source.size
+        return self._expect(Report, deadline)
 
-    def kill(self, answer: ImageError | None = None) -> None:
-        """End the process now. Who waits for it gets ``answer`` now, or else WorkerLost when it is reaped."""
+    def kill(self, answer: ImageError | None = None, cause: str | None = None) -> None:
+        """End the process now. Who waits for it gets ``answer`` now, or else WorkerLost when it is reaped.
+
+        With a ``cause``, what it was doing is to blame.
+        """
+        if self.alive and cause is not None:
+            self.cause = cause
         self._give_up()
         if answer is not None:
+            answer.ended_process = cause is not None
             self._settle(answer)
         self._child.kill()
 
+    @property
+    def rendering(self) -> bool:
+        """Whether an answer is awaited of it."""
+        return self._answer is not None
+
+    @property
     def resident_bytes(self) -> int:
         """Memory that the process holds now; 0 if it is gone."""
+        return self._pages()[0] * _PAGE
+
+    @property
+    def private_bytes(self) -> int:
+        """Of that, what it allocated: without its code, and without sources, which are mapped and can be dropped."""
+        resident, shared = self._pages()
+        return (resident - shared) * _PAGE
+
+    def _pages(self) -> tuple[int, int]:
         try:
-            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+            fields = os.pread(self._statm, 128, 0).split()
         except OSError:
-            return 0
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+            return 0, 0
+        return int(fields[1]), int(fields[2])
 
     def _give_up(self) -> None:
         if self.alive:
@@ -130,8 +173,8 @@ class Process:
         return self._answer
 
     def _time_out(self) -> None:
-        self.overdue = True
-        self.kill(RenderTimeout("the render did not end before its deadline; its process was killed"))
+        late = RenderTimeout("the render did not end before its deadline; its process was killed")
+        self.kill(late, cause="killed")
 
     def _receive(self) -> None:
         try:
@@ -142,12 +185,14 @@ class Process:
             self._give_up()
             self._loop.call_later(_GRACE_SECONDS, self._child.kill)  # in case that it only hung up
         except wire.Garbled as error:
-            self.kill(WorkerLost(f"render process {self.pid} answered garbage: {error}"))
+            self.kill(WorkerLost(f"render process {self.pid} answered garbage: {error}"), cause="crashed")
         else:
-            if self._answer is not None and isinstance(answer, (self._expected, ImageError)):
+            if isinstance(answer, wire.Confining) and self.sandbox is None and not self.confining:
+                self.confining = True
+            elif self._answer is not None and isinstance(answer, (self._expected, ImageError)):
                 self._settle(answer)
             else:
-                self.kill(WorkerLost(f"render process {self.pid} answered what nobody asked"))
+                self.kill(WorkerLost(f"render process {self.pid} answered what nobody asked"), cause="crashed")
 
     def _settle(self, answer: wire.Answer) -> None:
         if self._timer is not None:
@@ -157,14 +202,26 @@ class Process:
         if future is None or future.done():
             return
         if isinstance(answer, ImageError):
+            if isinstance(answer, InternalError):
+                self._log_words(answer)
             future.set_exception(answer)
             future.exception()  # its reader may have gone away: no "never retrieved" in the log
             return
+        if isinstance(answer, wire.Ready):
+            self.sandbox = answer.sandbox
         if isinstance(answer, Report):
             self.vips_bytes = answer.vips_bytes
             self.vips_peak_bytes = answer.vips_peak_bytes
             self.vips_allocations = answer.vips_allocations
         future.set_result(answer)
+
+    def _log_words(self, error: InternalError) -> None:
+        """Log where a mistake of ours happened: the process wrote it down before it answered."""
+        self._listen()
+        fields = {"reason": str(error), **self.crash.fields}
+        del fields["ended_with"]
+        self._last_words = b""
+        _log.error("a render failed unexpectedly", extra={"fields": fields})
 
     def _listen(self) -> None:
         try:
@@ -183,15 +240,23 @@ class Process:
         self._socket.close()
         self._stderr.close()
         os.close(self._pidfd)
+        os.close(self._statm)
+        self._statm = -1
         self.alive = False
-        self._settle(WorkerLost(self.epitaph))
+        lost = WorkerLost(f"render process {self.pid} ended with {self.crash.how}")
+        lost.ended_process = True
+        self._settle(lost)
         self.ended.set()
         self._on_exit(self)
 
     @property
-    def epitaph(self) -> str:
+    def crash(self) -> Crash:
         """How it ended, and its last words."""
-        code = self._child.returncode
-        how = _SIGNALS.get(-code, f"exit status {code}")
-        words = self._last_words.decode(errors="replace").strip()
-        return f"render process {self.pid} ended with {how}" + (f":\n{words}" if words else "")
+        return Crash(
+            self.pid,
+            self._child.returncode,
+            self.jobs,
+            self._source_head,
+            self._source_bytes,
+            self._last_words.decode(errors="replace").strip(),
+        )

@@ -8,13 +8,15 @@ before it is believed. SOCK_SEQPACKET keeps message boundaries, so nothing here 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
 import socket
 import stat
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from imgproxy.errors import (
     BrokenImage,
@@ -28,9 +30,11 @@ from imgproxy.errors import (
     WatermarkMissing,
 )
 from imgproxy.formats import FORMATS
-from imgproxy.model import Job, Rendition, Report
+from imgproxy.model import Job, Rendition, Report, Source, SourceRef
+from imgproxy.render.sandbox import LAYERS, Sandbox
 
 _JOB, _PING = b"J", b"P"
+_NOWHERE = SourceRef("")
 
 _MAX_MESSAGE = 128 * 1024
 """A seqpacket message must fit the socket's send buffer: 208 KiB by default (net.core.wmem_default)."""
@@ -68,11 +72,19 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class Confining:
+    """The first word of a new process: all is loaded; what goes wrong from here on is the sandbox's fault."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """The answer to a ping, and the first word of a new process."""
+    """The second word of a new process, and the answer to a ping."""
+
+    sandbox: Sandbox
+    """What the process found to hold, before it saw its first picture."""
 
 
-Answer = Report | Ready | ImageError
+Answer = Report | Ready | Confining | ImageError
 
 
 def send_request(connection: socket.socket, request: Job | Ping) -> None:
@@ -80,11 +92,30 @@ def send_request(connection: socket.socket, request: Job | Ping) -> None:
     if isinstance(request, Ping):
         connection.send(_PING)
         return
-    message = _JOB + pickle.dumps(request, pickle.HIGHEST_PROTOCOL)
+    message = _JOB + pickle.dumps(_anonymous(request), pickle.HIGHEST_PROTOCOL)
     if len(message) > _MAX_MESSAGE:
         raise InternalError(f"a job of {len(message)} bytes is too large to hand over")
-    fds = [source.fd for source in (request.source, request.watermark) if source is not None]
-    socket.send_fds(connection, [message], fds)
+    with ExitStack() as opened:
+        fds = [_read_only(source.fd, opened) for source in (request.source, request.watermark) if source is not None]
+        socket.send_fds(connection, [message], fds)
+
+
+def _anonymous(job: Job) -> Job:
+    """The job without its URLs: a render needs none, and a presigned one is a secret."""
+    watermark = job.watermark and Source(job.watermark.fd, job.watermark.size, "")
+    return Job(replace(job.plan, source=_NOWHERE), Source(job.source.fd, job.source.size, ""), watermark)
+
+
+def _read_only(fd: int, opened: ExitStack) -> int:
+    """A descriptor that cannot change the file: what lies in a memfd is also what other requests get."""
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return fd
+    try:
+        fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InternalError(f"a source cannot be opened again: {error}") from None
+    opened.callback(os.close, fd)
+    return fd
 
 
 def receive_request(connection: socket.socket) -> Job | Ping:
@@ -104,7 +135,9 @@ def send_answer(connection: socket.socket, answer: Answer) -> None:
     if isinstance(answer, Report):
         _send_report(connection, answer)
     elif isinstance(answer, Ready):
-        connection.send(_encode({"kind": "ready"}))
+        connection.send(_encode({"kind": "ready", "layers": sorted(answer.sandbox.held)}))
+    elif isinstance(answer, Confining):
+        connection.send(_encode({"kind": "confining"}))
     else:
         error = answer if answer.code in _ERRORS else InternalError(f"{answer.code}: {answer}")
         connection.send(_encode({"kind": "error", "code": error.code, "detail": str(error)[:_MAX_DETAIL]}))
@@ -126,6 +159,9 @@ def receive_answer(connection: socket.socket) -> Answer:
 
 def _send_report(connection: socket.socket, report: Report) -> None:
     rendition = report.rendition
+    if len(rendition.body) > _MAX_BODY:
+        send_answer(connection, ResultTooLarge(f"{len(rendition.body)} bytes, the limit is {_MAX_BODY}"))
+        return
     message = {
         "kind": "report",
         "size": len(rendition.body),
@@ -154,8 +190,10 @@ def _decode(message: bytes, fds: list[int]) -> Answer:
     except (ValueError, RecursionError):
         raise Garbled("no JSON") from None
     match fields:
-        case {"kind": "ready", **rest} if not rest and not fds:
-            return Ready()
+        case {"kind": "confining", **rest} if not rest and not fds:
+            return Confining()
+        case {"kind": "ready", "layers": layers, **rest} if isinstance(layers, list) and not rest and not fds:
+            return _ready(cast("list[object]", layers))
         case {"kind": "error", "code": str(code), "detail": str(detail), **rest} if not rest and not fds:
             if code not in _ERRORS:
                 raise Garbled(f"unknown error {code[:40]!r}")
@@ -164,6 +202,13 @@ def _decode(message: bytes, fds: list[int]) -> Answer:
             return _report(rest, fds[0])
         case _:
             raise Garbled("not of the fixed shape")
+
+
+def _ready(layers: list[object]) -> Ready:
+    held = [layer for layer in LAYERS if layer in layers]
+    if len(held) != len(layers):
+        raise Garbled("unknown layers")
+    return Ready(Sandbox(frozenset(held)))
 
 
 def _report(fields: dict[str, Any], fd: int) -> Report:

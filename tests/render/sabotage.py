@@ -1,32 +1,37 @@
-"""A render process that misbehaves on demand: the job's plan is the name of what to do.
+"""A render process that misbehaves on demand: the options of the job's plan are the name of what to do.
 
-Run like the real one: ``python -m tests.render.sabotage FD``.
+Run like the real one: ``python -m tests.render.sabotage FD MEMORY SVG_BYTES LAYERS``.
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import resource
 import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
 import pyvips
 
 from imgproxy.errors import UnsupportedFormat
 from imgproxy.formats import JPEG
 from imgproxy.model import Job, Rendition, Report
-from imgproxy.render import wire, worker
+from imgproxy.render import warmup, wire, worker
+from tests.render import forbidden
 
 COMMAND = (sys.executable, "-P", "-s", "-m", "tests.render.sabotage")
 
 
 def run(job: Job) -> Report:
-    act, _, argument = str(job.plan).partition(":")
+    act, _, argument = str(job.plan.options).partition(":")
     return _ACTS[act](job, argument)
+
+
+def say(text: str) -> Report:
+    return Report(Rendition(text.encode() or b"-", JPEG, 1, 1, 1, 1))
 
 
 def _render(job: Job, _: str) -> Report:
@@ -65,6 +70,45 @@ def _allocate(_job: Job, _: str) -> Report:
     raise AssertionError(len(bytearray(8 << 30)))
 
 
+def _grow(_job: Job, megabytes: str) -> Report:
+    """Touch memory, 8 MB at a time, and then wait for what comes."""
+    kept = [b"x" * (8 << 20) for _ in range(int(megabytes) // 8)]
+    while kept:
+        time.sleep(1)
+    raise AssertionError
+
+
+_leaked: list[bytes] = []
+_pins: list[object] = []
+
+
+def _leak(job: Job, megabytes: str) -> Report:
+    _leaked.append(b"x" * (int(megabytes) << 20))
+    return _render(job, "")
+
+
+def _churn(job: Job, megabytes: str) -> Report:
+    """Many small allocations, almost all freed again, but not the last: malloc keeps what lies between."""
+    blocks = [ctypes.create_string_buffer(b"x" * 60_000) for _ in range(int(megabytes) * 16)]
+    _pins.extend(blocks[::-100])
+    return _render(job, "")
+
+
+def _map(job: Job, seconds: str) -> Report:
+    """Read a large source as libvips does, by a mapping."""
+    with mmap.mmap(job.source.fd, job.source.size, prot=mmap.PROT_READ) as mapped:
+        for offset in range(0, len(mapped), mmap.PAGESIZE):
+            assert mapped[offset] == 0
+        time.sleep(float(seconds))
+    return say("read")
+
+
+def _corrupt(job: Job, _: str) -> Report:
+    """From now on every picture is wrong, as after a write beyond an array."""
+    warmup._SVG = b"no longer an svg"  # pyright: ignore[reportConstantRedefinition]
+    return _render(job, "")
+
+
 def _fail(_job: Job, kind: str) -> Report:
     if kind == "ours":
         raise UnsupportedFormat("no such format")
@@ -75,7 +119,7 @@ def _fail(_job: Job, kind: str) -> Report:
 
 def _blocked(job: Job, _: str) -> Report:
     """A file that libvips could read, but may not."""
-    pyvips.Image.csvload("/dev/null")
+    pyvips.Image.csvload_source(pyvips.Source.new_from_memory(b"1,2"))
     return _render(job, "")
 
 
@@ -85,17 +129,15 @@ def _save_blocked(job: Job, _: str) -> Report:
 
 
 def _garbage(_job: Job, what: str) -> Report:
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    if what == "pipe":  # a descriptor that would block the reader for ever
-        reader, writer = os.pipe()
-        socket.send_fds(connection, [_report(size=10)], [reader])
-        os.close(writer)
+    connection = worker_connection[0]
+    if what == "directory":  # a descriptor that is no file
+        socket.send_fds(connection, [_report(size=10)], [_NO_FILE])
     elif what == "short":
         file = os.memfd_create("x")
         os.write(file, b"12345")
         socket.send_fds(connection, [_report(size=10)], [file])
     elif what == "hang up":
-        connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
     else:
         connection.send(what.encode())
     while True:
@@ -105,9 +147,7 @@ def _garbage(_job: Job, what: str) -> Report:
 def _talkative(job: Job, _: str) -> Report:
     """Answers twice: once before time, once as expected."""
     report = _render(job, "")
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    wire.send_answer(connection, report)
-    connection.detach()
+    wire.send_answer(worker_connection[0], report)
     return report
 
 
@@ -120,23 +160,19 @@ def _report(size: int) -> bytes:
 
 def _describe(_job: Job, _: str) -> Report:
     """What a render process looks like from inside."""
-    status = Path("/proc/self/status").read_text()
     lines = [
         f"environment={sorted(os.environ)}",
         f"session={os.getsid(0) == os.getpid()}",
-        f"nice={os.nice(0)}",
+        f"nice={os.getpriority(os.PRIO_PROCESS, 0)}",
         f"batch={os.sched_getscheduler(0) == os.SCHED_BATCH}",
-        f"privileges={_UNPRIVILEGED in status}",
-        f"files={len(list(Path('/proc/self/fd').iterdir()))}",
-        f"limits={' '.join(str(resource.getrlimit(limit)[0]) for limit in _LIMITS)}",
+        f"limits={' '.join(str(resource.getrlimit(limit)[1]) for limit in _LIMITS)}",
         f"parent_death={_parent_death_signal()}",
         f"modules={[name for name in _FORBIDDEN if name in sys.modules]}",
     ]
-    return Report(Rendition("\n".join(lines).encode(), JPEG, 1, 1, 1, 1))
+    return say("\n".join(lines))
 
 
-_LIMITS = (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
-_UNPRIVILEGED = "NoNewPrivs:\t1"
+_LIMITS = (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
 _FORBIDDEN = ("pydantic", "httpx", "starlette", "aiohttp", "prometheus_client", "asyncio", "imgproxy.render.pool")
 
 
@@ -144,6 +180,11 @@ def _parent_death_signal() -> int:
     number = ctypes.c_int()
     ctypes.CDLL(None).prctl(2, ctypes.byref(number), 0, 0, 0)  # PR_GET_PDEATHSIG
     return number.value
+
+
+def _forbidden(job: Job, name: str) -> Report:
+    """What becomes of a forbidden action: "done", or the name of the error."""
+    return say(forbidden.attempt(name, job.source.fd))
 
 
 _ACTS = {
@@ -154,14 +195,25 @@ _ACTS = {
     "abort": _abort,
     "exit": _exit,
     "allocate": _allocate,
+    "grow": _grow,
+    "leak": _leak,
+    "churn": _churn,
+    "map": _map,
+    "corrupt": _corrupt,
     "fail": _fail,
     "blocked": _blocked,
     "save blocked": _save_blocked,
     "garbage": _garbage,
     "talkative": _talkative,
     "describe": _describe,
+    "forbidden": _forbidden,
 }
 
+_NO_FILE = -1
+worker_connection: list[socket.socket] = []
+
 if __name__ == "__main__":
-    worker.confine()
-    worker.serve(socket.socket(fileno=int(sys.argv[1])), run)
+    _NO_FILE = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    orders = worker.Orders.read(sys.argv[1:])
+    worker_connection.append(socket.socket(fileno=orders.fd))
+    worker.start(orders, worker_connection[0], run)

@@ -17,6 +17,8 @@ from imgproxy.errors import BrokenImage, ImageError, InternalError, QueueFull, S
 from imgproxy.formats import WEBP
 from imgproxy.model import Job, Rendition, Report, Source
 from imgproxy.render import wire
+from imgproxy.render.sandbox import ALL, Sandbox
+from tests.render.conftest import told
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -70,15 +72,43 @@ def hear(message: bytes, fds: tuple[int, ...] = ()) -> wire.Answer:
 def test_a_job_arrives_with_its_descriptors(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
     server, worker = ends
     mark = Source(memfd(b"mark"), 4, "https://origin.test/mark.png")
-    wire.send_request(server, Job("plan", source, mark))  # type: ignore[arg-type]
+    wire.send_request(server, replace(told("act", source), watermark=mark))
     job = wire.receive_request(worker)
     assert isinstance(job, Job)
     assert job.watermark is not None
-    assert replace(job.source, fd=source.fd) == source
+    assert str(job.plan.options) == "act"
+    assert job.source.size == source.size
+    assert os.pread(job.source.fd, 4, 0) == b"\xff\xd8\xff\xe1"
     assert os.pread(job.watermark.fd, 10, 0) == b"mark"
     assert {job.source.fd, job.watermark.fd}.isdisjoint({source.fd, mark.fd})
     for one in (mark, job.source, job.watermark):
         one.close()
+
+
+def test_no_url_arrives(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
+    """A presigned one is a secret."""
+    server, worker = ends
+    wire.send_request(server, replace(told("act", source), watermark=source))
+    message, fds, _, _ = socket.recv_fds(worker, 1 << 20, 2)
+    assert b"origin.test" not in message
+    for fd in fds:
+        os.close(fd)
+
+
+def test_sources_arrive_for_reading_only(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
+    """What other requests get is the same memory."""
+    server, worker = ends
+    before = open_fds()
+    os.pwrite(source.fd, b"\xff", 0)  # the server's own may write
+    wire.send_request(server, told("act", source))
+    job = wire.receive_request(worker)
+    assert isinstance(job, Job)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.write(job.source.fd, b"forged")
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.ftruncate(job.source.fd, 0)
+    job.source.close()
+    assert open_fds() == before
 
 
 def test_a_ping_arrives_and_the_end_is_told(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -92,10 +122,12 @@ def test_a_ping_arrives_and_the_end_is_told(ends: tuple[socket.socket, socket.so
 
 def test_a_job_that_does_not_fit_is_refused(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
     with pytest.raises(InternalError, match="too large"):
-        wire.send_request(ends[0], Job("x" * 200_000, source))  # type: ignore[arg-type]
+        wire.send_request(ends[0], told("x" * 200_000, source))
 
 
-@pytest.mark.parametrize("answer", [REPORT, wire.Ready()])
+@pytest.mark.parametrize(
+    "answer", [REPORT, wire.Confining(), wire.Ready(Sandbox(ALL)), wire.Ready(Sandbox(frozenset()))]
+)
 def test_an_answer_arrives_unchanged(ends: tuple[socket.socket, socket.socket], answer: wire.Answer) -> None:
     before = open_fds()
     wire.send_answer(ends[1], answer)
@@ -140,7 +172,13 @@ def changed(**fields: Any) -> bytes:
         b"null",
         b"[" * 60_000,
         b"9" * 60_000,
-        b'{"kind":"ready","more":1}',
+        b'{"kind":"ready"}',
+        b'{"kind":"ready","layers":[],"more":1}',
+        b'{"kind":"ready","layers":"limits"}',
+        b'{"kind":"ready","layers":["limits","limits"]}',
+        b'{"kind":"ready","layers":["limits","other"]}',
+        b'{"kind":"ready","layers":[["limits"]]}',
+        b'{"kind":"confining","more":1}',
         b'{"kind":"error","code":"timeout","detail":""}',
         b'{"kind":"error","code":"bad_signature","detail":""}',
         b'{"kind":"error","code":"broken_image","detail":5}',

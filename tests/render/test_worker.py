@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,9 @@ from imgproxy.model import Deadline, Job, Source
 from imgproxy.render import wire
 from imgproxy.render.inline import Inline
 from imgproxy.render.process import ENVIRONMENT
-from imgproxy.render.worker import VipsMemory
+from imgproxy.render.worker import Accounts
 from tests.render import sabotage
+from tests.render.conftest import ByHand, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,7 @@ async def test_it_has_given_up_what_it_does_not_need(pool: Pool, job: Callable[[
         "session": "True",
         "nice": "19",
         "batch": "True",
-        "privileges": "True",
-        "files": "6",  # three standard streams, the socket, the source, and the listing itself
-        "limits": "0 64 4294967296",
+        "limits": f"0 32 {1 << 30}",
         "parent_death": "9",
         "modules": "[]",
     }
@@ -67,7 +65,7 @@ async def test_an_ultra_hdr_jpeg_is_read_as_a_jpeg(pool: Pool) -> None:
     body: bytes = (pyvips.Image.black(40, 40, bands=3) + 0.5).copy(interpretation="scrgb").uhdrsave_buffer()
     source = Source(os.memfd_create("source"), len(body), "x")
     os.write(source.fd, body)
-    report = await pool.render(Job("render", source), Deadline.after(5))  # type: ignore[arg-type]
+    report = await pool.render(told("render", source), Deadline.after(5))
     assert (report.rendition.width, report.rendition.height) == (64, 64)
     source.close()
 
@@ -82,7 +80,10 @@ async def test_a_report_says_what_it_cost(pool: Pool, job: Callable[[str], Job])
 
 def test_libvips_bookkeeping_is_found() -> None:
     image = pyvips.Image.black(2000, 2000).copy_memory()
-    numbers = VipsMemory().read()
+    accounts = Accounts()
+    numbers = accounts.read()
+    accounts.close()
+    assert numbers["peak_bytes"] > 10e6
     assert numbers["vips_bytes"] >= image.width * image.height
     assert numbers["vips_allocations"] > 0
 
@@ -103,39 +104,25 @@ async def test_inline_keeps_the_deadline_and_the_mapping(job: Callable[[str], Jo
         await inline.render(job("fail:vips"), Deadline.after(5))
 
 
-def start_by_hand(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    fd = theirs.fileno()
-    process = subprocess.Popen([*sabotage.COMMAND, str(fd)], pass_fds=(fd,), env=ENVIRONMENT)
-    theirs.close()
-    return process
-
-
 def test_it_outlives_signals_but_not_its_socket() -> None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(10)
-    with ours, start_by_hand(theirs) as process:
-        assert wire.receive_answer(ours) == wire.Ready()
-        process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGINT)
-        wire.send_request(ours, wire.Ping())
-        assert wire.receive_answer(ours) == wire.Ready()
-        ours.close()
-        assert process.wait(5) == 0
+    worker = ByHand()
+    worker.process.send_signal(signal.SIGTERM)
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.ask(wire.Ping()) == wire.Ready(worker.sandbox)
+    assert worker.end() == 0
 
 
 def test_it_dies_with_its_parent() -> None:
     """PR_SET_PDEATHSIG: a killed server leaves no render process, not even a busy one."""
     script = (
-        "import socket\n"
-        "from imgproxy.model import Job, Source\n"
+        "import os\n"
+        "from imgproxy.model import Source\n"
         "from imgproxy.render import wire\n"
-        "from tests.render.test_worker import start_by_hand\n"
-        "ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
-        "child = start_by_hand(theirs)\n"
-        "wire.receive_answer(ours)\n"
-        "wire.send_request(ours, Job('spin', Source(0, 0, '')))\n"
-        "print(child.pid, flush=True)\n"
-        "child.wait()\n"
+        "from tests.render.conftest import ByHand, told\n"
+        "worker = ByHand()\n"
+        "wire.send_request(worker.socket, told('spin', Source(os.open('/dev/null', os.O_RDONLY), 0, '')))\n"
+        "print(worker.process.pid, flush=True)\n"
+        "worker.process.wait()\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=ENVIRONMENT) as parent:
         assert parent.stdout is not None
