@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from imgproxy.errors import BrokenImage, SourceTooLarge, UnknownImageType
+from imgproxy.errors import BrokenImage, SourceTooExpensive, SourceTooLarge, UnknownImageType
 from imgproxy.formats import AVIF, GIF, JPEG, PNG, SNIFF_BYTES, SVG, TIFF, WEBP, Format, sniff
 from imgproxy.geometry import Size, Turn
+from imgproxy.render.budget import Budget
 from imgproxy.render.fields import integer
+from imgproxy.render.headers import layout
+from imgproxy.render.headers.base import Layout
 from imgproxy.render.svg import check
 
 if TYPE_CHECKING:
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
 # 60 against 67), above it nothing is won. Small sources are decoded whole: it costs 5-8 ms and is always better.
 MARGIN = 1.7
 WHOLE_PIXELS = 4_000_000
+
+_BUDGET = Budget()
+_PLAIN = Layout()
+_BYTES = {"uchar": 1, "char": 1, "ushort": 2, "short": 2, "uint": 4, "int": 4, "float": 4, "double": 8, "complex": 8}
+_NUMBERS = {"srgb", "rgb", "rgb16", "b-w", "grey16"}
+"""Colour spaces whose numbers are worked on as they are."""
 
 _OPENERS: dict[Format, Callable[..., pyvips.Image]] = {
     JPEG: pyvips.Image.jpegload_source,
@@ -48,6 +57,12 @@ class Picture:
     turn: Turn
     """What makes it upright."""
     alpha: bool
+    bands: int = 3
+    sample: int = 1
+    """Bytes a channel, as it is decoded."""
+    plain: bool = True
+    """RGB or grey: nothing to be converted before it is worked on."""
+    layout: Layout = _PLAIN
     palette_bits: int = 0
     """Depth of the palette; 0 without one."""
     scale: float = 1.0
@@ -67,17 +82,29 @@ class Picture:
 
     def load_at_least(self, needed: float) -> pyvips.Image:
         """The first page, shrunk on load as far as a further shrink by ``needed`` allows without harm."""
+        shrink = self._shrink(needed)
         if self.format is JPEG:
-            shrink = _jpeg_shrink(self.size, needed)
             return self.load(shrink=shrink) if shrink > 1 else self.load()
         if self.format is WEBP:
-            shrink = int(needed / MARGIN) if self.size.width * self.size.height > WHOLE_PIXELS else 1
             return self.load(scale=1 / shrink) if shrink > 1 else self.load()
         if self.format is SVG:
             return self.load(scale=self.scale / needed)
         if self.format is AVIF and not self.thumbnail and needed > 1:
             return self._smaller_version(needed) or self.load()
         return self.load()
+
+    def loaded_size(self, needed: float) -> Size:
+        """What ``load_at_least`` decodes, or a little more."""
+        shrink = needed if self.format is SVG else self._shrink(needed)
+        return Size(math.ceil(self.size.width / shrink), math.ceil(self.size.height / shrink))
+
+    def _shrink(self, needed: float) -> int:
+        """By how much the decoder shrinks a bitmap."""
+        if self.size.width * self.size.height <= WHOLE_PIXELS:
+            return 1
+        if self.format is WEBP:
+            return max(1, int(needed / MARGIN))
+        return _jpeg_shrink(needed) if self.format is JPEG else 1
 
     def _smaller_version(self, needed: float) -> pyvips.Image | None:
         """The embedded thumbnail, if it is smaller than the image and still large enough."""
@@ -93,15 +120,30 @@ def read_all(source: Source) -> bytes:
     return os.pread(source.fd, source.size, 0)
 
 
-def read_header(source: Source, limits: Limits, *, auto_rotate: bool = True, thumbnail: bool = False) -> Picture:
-    """What the header says, within the limits. Raises ``UnknownImageType``, ``BrokenImage``, ``SourceTooLarge``."""
+def read_header(
+    source: Source,
+    limits: Limits,
+    budget: Budget = _BUDGET,
+    *,
+    auto_rotate: bool = True,
+    thumbnail: bool = False,
+    drawn: bool = True,
+) -> Picture:
+    """What the header says, within the limits; no pixel is decoded. ``drawn``: an SVG will be rasterised.
+
+    Raises ``UnknownImageType``, ``BrokenImage``, ``SourceTooLarge`` and ``SourceTooExpensive``.
+    """
     format_ = sniff(os.pread(source.fd, SNIFF_BYTES, 0))
     if format_ is None:
         raise UnknownImageType("the first bytes belong to no image format known here")
     if format_ not in _OPENERS:
         raise BrokenImage(f"{format_.name} cannot be read here")
     if format_ is SVG:
-        check(read_all(source))
+        if source.size > budget.svg_bytes:
+            raise SourceTooExpensive(f"an SVG of {source.size} bytes, {budget.svg_bytes} are allowed")
+        structure = check(read_all(source), budget.svg_bytes, drawn=drawn)
+    else:
+        structure = layout(source, format_)
     header = _open(source, format_, **({"thumbnail": True} if thumbnail and format_ is AVIF else {}))
     turn = Turn.exif(integer(header, "orientation", 1)) if auto_rotate else Turn()
     picture = Picture(
@@ -111,6 +153,10 @@ def read_header(source: Source, limits: Limits, *, auto_rotate: bool = True, thu
         pages=integer(header, "n-pages", 1),
         turn=turn,
         alpha=header.hasalpha(),
+        bands=header.bands,
+        sample=_BYTES.get(str(header.format), 16),
+        plain=header.interpretation in _NUMBERS and header.format in {"uchar", "ushort"},
+        layout=structure,
         palette_bits=integer(header, "bits-per-sample", 8) if header.get_typeof("palette") else 0,
         thumbnail=thumbnail and format_ is AVIF,
     )
@@ -148,8 +194,6 @@ def _rasterised_within(picture: Picture, limits: Limits) -> Picture:
     return replace(picture, size=Size(scaled.width, scaled.height), scale=scale)
 
 
-def _jpeg_shrink(size: Size, needed: float) -> int:
+def _jpeg_shrink(needed: float) -> int:
     """The largest of libjpeg's factors that leaves the resampler its margin."""
-    if size.width * size.height <= WHOLE_PIXELS:
-        return 1
     return next((factor for factor in (8, 4, 2) if factor * MARGIN <= needed), 1)

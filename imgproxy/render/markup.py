@@ -19,6 +19,8 @@ _MAX_ELEMENTS = 1_000_000
 _MAX_DEPTH = 200
 """Drawing programs nest a few dozen; ElementTree writes recursively, and Python stops at 1000."""
 _MAX_ENTITY = 200
+_MAX_ENTITIES = 50
+"""Illustrator declares eight."""
 
 
 def check_prolog(text: bytes) -> None:
@@ -30,7 +32,7 @@ def check_prolog(text: bytes) -> None:
     if len(text) > _MAX_BYTES:
         raise ValueError(f"{len(text)} bytes of XML, the limit is {_MAX_BYTES}")
     parser = expat.ParserCreate()
-    parser.EntityDeclHandler = _refuse_entity
+    parser.EntityDeclHandler = _Entities().declared
     parser.StartElementHandler = _stop
     try:
         parser.Parse(text, True)
@@ -80,6 +82,14 @@ def _stop(*_: object) -> NoReturn:
     raise _Seen
 
 
-def _refuse_entity(name: str, is_parameter: bool, value: str | None, *_: object) -> None:
-    if is_parameter or value is None or len(value) > _MAX_ENTITY or not {"&", "%", "<"}.isdisjoint(value):
-        raise ValueError(f"XML that declares the entity {name[:40]!r}")
+class _Entities:
+    """Counts the entities of a document."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def declared(self, name: str, is_parameter: bool, value: str | None, *_: object) -> None:
+        self._count += 1
+        plain = value is not None and len(value) <= _MAX_ENTITY and {"&", "%", "<"}.isdisjoint(value)
+        if is_parameter or not plain or self._count > _MAX_ENTITIES:
+            raise ValueError(f"XML that declares the entity {name[:40]!r}")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
-from imgproxy.errors import ResultTooLarge, UnsupportedFormat
+from imgproxy.errors import UnsupportedFormat
 from imgproxy.formats import SVG, Format, writable_instead
-from imgproxy.geometry import Geometry, Sides, Size, Wish, solve
+from imgproxy.geometry import Anchor, Geometry, Sides, Size, Wish, solve
 from imgproxy.model import Plan, Rendition, Report
 from imgproxy.options import (
     AutoRotate,
@@ -25,6 +25,7 @@ from imgproxy.options import (
     Extend,
     ExtendAspectRatio,
     Flip,
+    Gravity,
     MinSize,
     Options,
     Padding,
@@ -37,7 +38,9 @@ from imgproxy.options import (
     Watermark,
     Zoom,
 )
+from imgproxy.render.budget import Budget
 from imgproxy.render.colour import to_result_space, to_working_space
+from imgproxy.render.costs import Load, Result, check_load, check_result
 from imgproxy.render.crop import with_smart_places
 from imgproxy.render.fields import integer, integers
 from imgproxy.render.load import Picture, read_all, read_header
@@ -53,22 +56,31 @@ if TYPE_CHECKING:
 
 _INT = pyvips.GValue.gint_type
 _INTS = pyvips.GValue.array_int_type
-_RESULT_PIXELS = 1 << 28
-"""A result is held in memory, and so is what the encoder makes of it: about 1 GiB each, of the 4 that a worker has."""
+_BUDGET = Budget()
+_GREY_BANDS = 2
+_TRIM_COPIES = 2
+"""Of the whole picture: itself, and what is left of finding its border (113 MB for 11 MP RGBA)."""
+_MARK_BYTES = 8
+"""A pixel of the layer that a watermark lies on, and of what it is laid out from."""
 _PAGES = ("page-height", "n-pages", "delay", "loop")
 """What a source said of its pages; a result says its own."""
 
 
-def run(job: Job) -> Report:
-    """The rendition that a job asks for, and what it took. Raises ``SourceError`` and ``UnsupportedFormat``."""
+def run(job: Job, budget: Budget = _BUDGET) -> Report:
+    """The rendition that a job asks for, and what it took.
+
+    Raises ``SourceError``, ``UnsupportedFormat`` and ``ResultTooLarge``; what the budget forbids, before it decodes.
+    """
     start = time.monotonic()
     plan = job.plan
     options = plan.options
     picture = read_header(
         job.source,
         plan.limits,
+        budget,
         auto_rotate=options[AutoRotate].enabled,
         thumbnail=options[EnforceThumbnail].enabled,
+        drawn=not _passes_unprocessed(plan, SVG),
     )
     if _passes_unprocessed(plan, picture.format):
         return Report(_unprocessed(picture), load_s=time.monotonic() - start)
@@ -78,7 +90,7 @@ def run(job: Job) -> Report:
     if not format_.writable:
         raise UnsupportedFormat(f"{format_.name} cannot be made from {picture.format.name}")
     frames = frames if format_.animated_out else 1
-    image = _render(job, picture, format_, frames)
+    image = _render(job, picture, format_, frames, budget)
     loaded = time.monotonic()
 
     frame_height = image.height // frames
@@ -155,7 +167,7 @@ def wish(plan: Plan) -> Wish:
     )
 
 
-def _render(job: Job, picture: Picture, format_: Format, frames: int) -> pyvips.Image:
+def _render(job: Job, picture: Picture, format_: Format, frames: int, budget: Budget) -> pyvips.Image:
     """The finished pixels in memory; several frames are stacked."""
     plan = job.plan
     flip = plan.options[Flip]
@@ -165,20 +177,43 @@ def _render(job: Job, picture: Picture, format_: Format, frames: int) -> pyvips.
         flip_horizontal=flip.horizontal,
         flip_vertical=flip.vertical,
     )
-    mark = Mark(job.watermark, plan.options[Watermark], plan.watermark_opacity) if job.watermark else None
+    mark = Mark(job.watermark, plan.options[Watermark], plan.watermark_opacity, budget) if job.watermark else None
     deep = plan.options[PreserveHdr].enabled and format_.deep
-    stored, trimmed_image = picture.size, None
+    stored, trimmed_image, load = picture.size, None, Load()
     if plan.options[Trim].threshold is not None and frames == 1:
+        load = check_load(picture, stored, budget, copies=_TRIM_COPIES)
         trimmed_image = trimmed(to_working_space(picture.load(), deep=deep), plan.options[Trim])
         stored = Size(trimmed_image.width, trimmed_image.height)
     geometry = solve(turn.final(stored), wish(plan), vector=picture.format is SVG)
-    _check_result(geometry.canvas, frames)
+    needed = _needed_shrink(geometry, turn.final(stored)) if plan.shrink_on_load else 1.0
+    if trimmed_image is None:
+        copies = 1 if frames > 1 else 2 * _looks_for_places(plan.options)
+        load = check_load(picture, picture.loaded_size(needed), budget, frames=frames, copies=copies)
+    if mark:
+        layer = _MARK_BYTES * geometry.canvas.width * geometry.canvas.height
+        load = Load(load.peak + layer, load.left + layer)
+    result = _result(job, picture, format_, geometry, frames)
+    check_result(result, load, plan.encoding, budget)
     scene = Scene(plan, format_, turn, geometry, stored, mark)
     if frames > 1:
         return _animation(picture.load(pages=frames), scene, frames)
-    needed = _needed_shrink(geometry, turn.final(stored)) if plan.shrink_on_load else 1.0
     image = trimmed_image or picture.load_at_least(needed)
     return _finished(frame(to_working_space(image, deep=deep), scene), scene)
+
+
+def _looks_for_places(options: Options) -> bool:
+    """Whether a crop is put where the picture is interesting, for which it is held in memory."""
+    return Anchor.SMART in {options[Crop].anchor, options[Gravity].anchor}
+
+
+def _result(job: Job, picture: Picture, format_: Format, geometry: Geometry, frames: int) -> Result:
+    """What will be encoded, or a little more."""
+    options = job.plan.options
+    alpha = _needs_alpha(options, picture) and format_.alpha
+    grey = picture.plain and picture.bands <= _GREY_BANDS and not (job.watermark or options[Background].color)
+    deep = options[PreserveHdr].enabled and format_.deep and picture.sample > 1
+    colours = 1 if grey else 3 if picture.plain else 4
+    return Result(format_, geometry.canvas, frames, colours + alpha, alpha, 2 if deep else 1, picture.format is SVG)
 
 
 def _animation(stack: pyvips.Image, scene: Scene, frames: int) -> pyvips.Image:
@@ -212,13 +247,6 @@ def _finished(image: pyvips.Image, scene: Scene) -> pyvips.Image:
     for name in _PAGES:
         image.remove(name)
     return image
-
-
-def _check_result(canvas: Size, frames: int) -> None:
-    pixels = canvas.width * canvas.height * frames
-    if pixels > _RESULT_PIXELS:
-        what = f"{canvas.width}x{canvas.height}" + (f" with {frames} frames" if frames > 1 else "")
-        raise ResultTooLarge(f"the result of {what} would have {pixels} pixels, the limit is {_RESULT_PIXELS}")
 
 
 def _needed_shrink(geometry: Geometry, source: Size) -> float:

@@ -18,7 +18,8 @@ from xml.etree import ElementTree as ET
 from py_svg_hush import filter_svg
 
 from imgproxy.errors import BrokenImage
-from imgproxy.render import markup
+from imgproxy.render import drawing, markup
+from imgproxy.render.headers.base import Layout
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
@@ -51,12 +52,17 @@ _ANIMATED = f"{_STOWED}attribute-name"
 _UNSTOWED = {stowed: name for name, stowed in _STOWAWAYS.items()} | {_LINK: "href", _ANIMATED: "attributeName"}
 
 
-def check(svg: bytes) -> None:
-    """Raise BrokenImage for an SVG that librsvg should not see: too long, compressed, or with a trap in its DOCTYPE."""
+def check(svg: bytes, size: int, *, drawn: bool = True) -> Layout:
+    """What drawing an SVG takes for each pixel; raises what is wrong with it, before librsvg sees it.
+
+    ``size`` is the largest one allowed, in bytes. Raises ``BrokenImage`` for what is no XML, or has a trap in its
+    DOCTYPE, and ``SourceTooExpensive`` for what would take too long; ``drawn``: to rasterise.
+    """
     try:
         markup.check_prolog(svg)
     except ValueError as error:
         raise BrokenImage(str(error)) from None
+    return drawing.check(svg, drawing.Caps.of(size), drawn=drawn)
 
 
 def sanitize(svg: bytes) -> bytes:

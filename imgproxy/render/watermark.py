@@ -10,7 +10,9 @@ from imgproxy.errors import SourceError, WatermarkMissing
 from imgproxy.formats import SVG
 from imgproxy.geometry import Anchor, Gravity, Size, Wish, offsets, place, scale_to_even, solve
 from imgproxy.model import Limits
+from imgproxy.render.budget import Budget
 from imgproxy.render.colour import to_result_space, to_working_space
+from imgproxy.render.costs import check_load
 from imgproxy.render.load import read_header
 from imgproxy.render.resize import resized, with_alpha
 
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 class Mark:
     """A watermark picture and how it is to be laid over an image. Frames of one size share one layer."""
 
-    def __init__(self, source: Source, option: Watermark, opacity: float) -> None:
+    def __init__(self, source: Source, option: Watermark, opacity: float, budget: Budget) -> None:
         self._source = source
         self._option = option
         self._opacity = option.opacity * opacity
+        self._budget = budget
         self._layer: pyvips.Image | None = None
 
     def over(self, image: pyvips.Image, dpr: float) -> pyvips.Image:
@@ -59,7 +62,7 @@ class Mark:
 
     def _loaded(self, size: Size) -> pyvips.Image:
         """The mark in its natural size, or fitted into its share of the image; sRGB or grey, with alpha."""
-        picture = read_header(self._source, Limits())
+        picture = read_header(self._source, Limits(), self._budget)
         natural = picture.turn.final(picture.size)
         share = self._option.scale
         box = Wish(
@@ -68,7 +71,9 @@ class Mark:
             enlarge=True,
         )
         scaled = solve(natural, box, vector=picture.format is SVG).scaled
-        mark = to_working_space(picture.load_at_least(natural.width / scaled.width), deep=False).copy_memory()
+        shrink = natural.width / scaled.width
+        check_load(picture, picture.loaded_size(shrink), self._budget, copies=2)
+        mark = to_working_space(picture.load_at_least(shrink), deep=False).copy_memory()
         mark = with_alpha(to_result_space(mark, picture.format, keep_profile=False)).autorot()
         return resized(mark, scaled).copy_memory()
 
