@@ -15,12 +15,27 @@ LONGEST_S = 2**31
 
 # RFC 9110 §5.5 without obs-text: what every server and proxy lets through unchanged.
 _FIELD_VALUE = re.compile(r"[\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?")
+_LOOP_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _DIGITS = re.compile(r"0*([0-9]+)")
 
 
 def is_field_value(text: str) -> bool:
     """Whether ``text``, from wherever it comes, can be sent as the value of a header."""
     return _FIELD_VALUE.fullmatch(text) is not None
+
+
+def is_loop_id(text: str) -> bool:
+    """Whether ``text`` can stand in CDN-Loop as the name of a service: a token that needs no quotes (RFC 8586 §2)."""
+    return _LOOP_ID.fullmatch(text) is not None
+
+
+def is_loop(text: str, loop_id: str) -> bool:
+    """Whether the value of CDN-Loop says that the service ``loop_id`` has already passed the request on.
+
+    Host names are compared without regard to case (RFC 3986 §3.2.2). An empty ``loop_id`` is no service.
+    """
+    names = (member.partition(";")[0].strip().lower() for member in _split(text))
+    return loop_id != "" and loop_id.lower() in names
 
 
 def directives(text: str) -> dict[str, str]:

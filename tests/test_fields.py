@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imgproxy.fields import LONGEST_S, directives, is_field_value, moment, seconds
+from imgproxy.fields import LONGEST_S, directives, is_field_value, is_loop, is_loop_id, moment, seconds
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,35 @@ def test_any_text_is_a_moment_or_none(text: str) -> None:
 )
 def test_field_values(text: str, sendable: bool) -> None:
     assert is_field_value(text) is sendable
+
+
+@pytest.mark.parametrize(
+    ("text", "loop"),
+    [
+        ("imgproxy-1", True),
+        ("IMGPROXY-1", True),
+        ("other, imgproxy-1", True),
+        ("other;a=b , imgproxy-1 ; c=d,third", True),
+        ('other;a="x, y", imgproxy-1', True),
+        ('"never closed, imgproxy-1', True),
+        ("imgproxy-10", False),
+        ("imgproxy", False),
+        ("other;imgproxy-1", False),
+        ("", False),
+        (",", False),
+    ],
+)
+def test_loops(text: str, loop: bool) -> None:
+    assert is_loop(text, "imgproxy-1") is loop
+    assert is_loop(text, "") is False
+
+
+@pytest.mark.parametrize(
+    ("text", "usable"),
+    [("imgproxy-0a1b", True), ("img.example.com", True), ("a", True), ("", False), ("a b", False), ("a,b", False),
+     ("-a", False), ("a;b", False), ("a\n", False), ("a\r\nb: c", False), ('"a"', False), ("\xe9", False)],
+)  # fmt: skip
+def test_names_for_loops(text: str, usable: bool) -> None:
+    assert is_loop_id(text) is usable
+    if usable:
+        assert is_loop(f"x;a=b,{text}", text)

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from imgproxy.environment import RoomSettings
 from imgproxy.formats import SNIFF_BYTES, sniff
 from imgproxy.model import Source, SourceRef, StillGood
+from imgproxy.origins.landing import seal
 
 if TYPE_CHECKING:
     from imgproxy.model import Deadline
@@ -119,6 +120,7 @@ def fallback(origins: Origins, settings: ConfiguredSettings) -> ConfiguredPictur
 
 
 def _in_memory(body: bytes) -> Source:
-    fd = os.memfd_create("configured", os.MFD_CLOEXEC)
+    fd = os.memfd_create("configured", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(fd, body)
+    seal(fd)
     return Source(fd, len(body), url="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import httpx
 from imgproxy.errors import (
     AddressForbidden,
     InvalidUrl,
+    Overloaded,
     RenderTimeout,
     SchemeForbidden,
     SourceError,
@@ -23,10 +25,23 @@ from imgproxy.errors import (
 from imgproxy.origins.guard import AddressRefused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Generator, Iterator
 
     from imgproxy.errors import ImageError
     from imgproxy.model import Deadline
+
+
+class Mistrusted(httpx.ConnectError):
+    """The origin cannot prove that it is who it should be: its certificate is expired, of another name or unknown."""
+
+
+class Nameless(httpx.ConnectError):
+    """The origin's name has no address."""
+
+
+class Dropped(httpx.RemoteProtocolError):
+    """The connection ended before an answer began."""
+
 
 # The nearest ancestor counts; a test asks that each class of httpx is decided here on purpose.
 _OURS: dict[type[BaseException], type[SourceError | InvalidUrl]] = {
@@ -44,18 +59,41 @@ _OURS: dict[type[BaseException], type[SourceError | InvalidUrl]] = {
     aiohttp.ClientError: SourceUnreachable,
     UnicodeError: InvalidUrl,  # idna
 }
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 def translated(error: BaseException) -> ImageError:
     """Our exception for one of httpx', aiohttp's or idna's."""
-    cause: BaseException | None = error
-    while cause:
+    for cause in _causes(error):
         if isinstance(cause, AddressRefused):
             return AddressForbidden(f"the origin's address is {cause.kind}, which is not allowed")
-        cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTORS:
+            return Overloaded("there are no descriptors left")
     ours = next(_OURS[type_] for type_ in type(error).__mro__ if type_ in _OURS)
     # Only our transports' texts are known to hold no URL.
     return ours(str(error) if isinstance(error, httpx.TransportError) else type(error).__name__)
+
+
+def is_connection_failure(error: BaseException) -> bool:
+    """Whether nothing was asked, because no connection came about: the origin's fault, whatever the URL was."""
+    return _stems_from(error, httpx.ConnectError, httpx.ConnectTimeout) and not is_settled(error)
+
+
+def is_settled(error: BaseException) -> bool:
+    """Whether asking again would end the same, though the origin may be well: its address or certificate is refused."""
+    return _stems_from(error, AddressRefused, Mistrusted)
+
+
+def _stems_from(error: BaseException, *types: type[BaseException]) -> bool:
+    return any(isinstance(cause, types) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what led to it."""
+    cause: BaseException | None = error
+    while cause:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 @contextmanager
@@ -65,6 +103,10 @@ def our_errors() -> Generator[None]:
         yield
     except tuple(_OURS) as error:
         raise translated(error) from error
+    except OSError as error:
+        if error.errno not in _NO_DESCRIPTORS:
+            raise
+        raise Overloaded("there are no descriptors left") from error
 
 
 @asynccontextmanager

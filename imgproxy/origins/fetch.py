@@ -1,35 +1,36 @@
-"""The one way to fetch, for every kind of origin: redirects, policy, deadlines, conditions, errors."""
+"""The one way to fetch, for every kind of origin: turns, deadlines, conditions, bodies, errors, and what is counted."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-import httpx
-
 from imgproxy.errors import (
+    AddressForbidden,
+    ImageError,
+    PortForbidden,
     SchemeForbidden,
-    SourceForbidden,
-    SourceRefused,
     SourceTimeout,
-    SourceUnreachable,
+    SourceTooLarge,
     TooManyRedirects,
 )
 from imgproxy.model import StillGood, Validators
-from imgproxy.origins import targets
-from imgproxy.origins.allowed import AllowedSources
+from imgproxy.origins.asking import Asking, Errand, origin_of
 from imgproxy.origins.failures import our_errors, time_limit
-from imgproxy.origins.files import FilesTransport
-from imgproxy.origins.http import HttpTransport
-from imgproxy.origins.landing import chunks, land, said
+from imgproxy.origins.landing import chunks, land, refusal, said
+from imgproxy.origins.shares import Shares, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
 
     from imgproxy.model import Deadline, Source, SourceRef
     from imgproxy.origins.base import OriginSettings
 
-_REDIRECTS = (301, 302, 303, 307, 308)
 _PASSED_ON = (
     "content-type",
     "content-encoding",
@@ -44,6 +45,13 @@ _PASSED_ON = (
     "date",
 )
 _NONE = Validators()
+_KINDS: dict[type[ImageError], str] = {
+    AddressForbidden: "address",
+    SchemeForbidden: "scheme",
+    PortForbidden: "port",
+    TooManyRedirects: "redirect",
+    SourceTooLarge: "size",
+}
 
 
 class Origins:
@@ -52,17 +60,41 @@ class Origins:
     Sockets open with the first fetch, in the loop that runs then, and close with ``aclose``.
     """
 
-    def __init__(self, settings: OriginSettings) -> None:
+    def __init__(self, settings: OriginSettings, *, places: int = 40, loop_id: str = "") -> None:
         self._settings = settings
-        self._allowed = AllowedSources(settings.allowed_sources)
-        http = HttpTransport(settings)
-        self._transports: dict[str, httpx.AsyncBaseTransport] = {"http": http, "https": http}
-        if settings.local_filesystem_root:
-            self._transports["local"] = FilesTransport(settings.local_filesystem_root)
+        self._asking = Asking(settings, settings.loop_id or loop_id)
+        self._shares = Shares(places, settings.origin_share)
+        self.refused: Counter[str] = Counter()
+        """Fetches that were refused: by "address", "scheme", "port", "redirect" (too many of them) or "size"."""
+        self.in_flight = 0
+        """Fetches under way, in whatever state."""
+
+    @property
+    def resting(self) -> int:
+        """How many origins are left alone, because they are down."""
+        return self._asking.health.resting
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn at an origin."""
+        return self._shares.waiting
 
     async def aclose(self) -> None:
-        for transport in set(self._transports.values()):
-            await transport.aclose()
+        await self._asking.aclose()
+
+    def turn(self, ref: SourceRef, deadline: Deadline) -> AbstractAsyncContextManager[Turn]:
+        """A turn at the origin of ``ref``, to be had before anything that others need is taken; ``Turn.leave`` ends it.
+
+        Waits until ``deadline`` at most. Raises SourceBusy at once if too many wait, RenderTimeout when the deadline
+        comes, and the ``RequestError`` of a URL that cannot be read. Files need no turn, and get one at once.
+        """
+        origin = origin_of(self._asking.parse(ref))
+        return self._shares.turn(origin, deadline) if origin else nullcontext(Turn(lambda: None))
+
+    def turn_at_once(self, ref: SourceRef) -> Turn | None:
+        """The same if it need not be waited for. Whoever gets it leaves it."""
+        origin = origin_of(self._asking.parse(ref))
+        return self._shares.at_once(origin) if origin else Turn(lambda: None)
 
     async def fetch(
         self,
@@ -79,13 +111,13 @@ class Origins:
         if it was ``deadline`` that ended the wait.
         """
         asked = _conditions(validators)
-        async with time_limit(deadline, self._settings.download_timeout):
+        async with self._errand(deadline) as (errand, end), time_limit(deadline, self._settings.download_timeout):
             with our_errors():
-                response = await self._ask(ref, asked)
+                response = await self._asking.ask(ref, asked, errand, end)
                 try:
                     if response.status_code == 304 and asked:
                         return StillGood(*said(response))
-                    return await land(response, ref.url, max_bytes)
+                    return await land(response, ref.url, max_bytes, self._settings.min_download_rate)
                 finally:
                     await response.aclose()
 
@@ -104,12 +136,12 @@ class Origins:
         """
         conditions = _conditions(validators)
         asked = conditions | ({"Range": range} if range else {})
-        async with time_limit(deadline, self._settings.download_timeout):
+        async with self._errand(deadline) as (errand, end), time_limit(deadline, self._settings.download_timeout):
             with our_errors():
-                response = await self._ask(ref, asked)
-        if not (response.is_success or (response.status_code == 304 and conditions)):
-            await response.aclose()
-            raise SourceRefused(response.status_code)
+                response = await self._asking.ask(ref, asked, errand, end)
+            if not (response.is_success or (response.status_code == 304 and conditions)):
+                await response.aclose()
+                raise refusal(response)
         headers = tuple((name, value) for name, value in response.headers.items() if name in _PASSED_ON)
         body = self._body(response)
         # To its first, empty piece: closing a generator that never ran would not close the response.
@@ -118,45 +150,36 @@ class Origins:
 
     def check(self, ref: SourceRef) -> None:
         """Raise the ``RequestError`` that fetching this source would end with before anything is contacted."""
-        self._transport(targets.parse(ref.url, self._settings.source_url_query_separator))
+        with self._counted():
+            self._asking.transport(self._asking.parse(ref))
 
     def place(self, ref: SourceRef) -> str:
         """Where a source is that its URL does not name: the folder of ``local://``; else empty."""
         return self._settings.local_filesystem_root if ref.url.startswith("local:") else ""
 
-    async def _ask(self, ref: SourceRef, asked: dict[str, str]) -> httpx.Response:
-        """The first answer that is not a redirect. The full policy holds for each hop."""
-        url = targets.parse(ref.url, self._settings.source_url_query_separator)
-        for _ in range(self._settings.max_redirects + 1):
-            response = await self._transport(url).handle_async_request(self._request(url, asked))
-            if response.status_code not in _REDIRECTS:
-                return response
-            await response.aclose()
-            if not (location := _location(response)):
-                raise SourceUnreachable("the origin redirects to nowhere")
-            url = targets.follow(url, location)
-        raise TooManyRedirects(f"more than {self._settings.max_redirects} redirects")
+    @asynccontextmanager
+    async def _errand(self, deadline: Deadline) -> AsyncGenerator[tuple[Errand, Deadline]]:
+        """One fetch, counted, and its end; however it ends, the origin that was asked last is judged by it."""
+        errand = Errand()
+        self.in_flight += 1
+        try:
+            with self._counted():
+                yield errand, deadline.sooner(self._settings.download_timeout)
+        except BaseException as error:
+            errand.end(error)
+            raise
+        finally:
+            self.in_flight -= 1
+        errand.end()
 
-    def _transport(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
-        transport = self._transports.get(url.scheme)
-        if transport is None:
-            raise SchemeForbidden(f"{url.scheme}:// is not a source here")
-        if not self._allowed.permit(url):
-            raise SourceForbidden(f"{url.scheme}://{url.host} is not among the allowed sources")
-        return transport
-
-    def _request(self, url: httpx.URL, asked: dict[str, str]) -> httpx.Request:
-        headers = {
-            "User-Agent": self._settings.user_agent,
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            **asked,
-        }
-        request = httpx.Request("GET", url, headers=httpx.Headers(headers, encoding="latin-1"))
-        if url.userinfo:
-            # Per hop, so that credentials never follow a redirect to another host.
-            next(httpx.BasicAuth(url.username, url.password).auth_flow(request))
-        return request
+    @contextmanager
+    def _counted(self) -> Generator[None]:
+        try:
+            yield
+        except ImageError as error:
+            if kind := _KINDS.get(type(error)):
+                self.refused[kind] += 1
+            raise
 
     async def _body(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         try:
@@ -180,8 +203,3 @@ class Origins:
 def _conditions(validators: Validators) -> dict[str, str]:
     asked = {"If-None-Match": validators.etag, "If-Modified-Since": validators.last_modified}
     return {name: value for name, value in asked.items() if value}
-
-
-def _location(response: httpx.Response) -> str:
-    """The Location header. Its bytes are UTF-8 where they are not ASCII (WHATWG URL)."""
-    return response.headers.get("location", "").encode("latin-1").decode(errors="replace")

@@ -13,70 +13,102 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from imgproxy.origins.base import OriginSettings
 
     AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
     """What getaddrinfo() gives: family, type, protocol, canonical name, socket address."""
 
-# The first network that holds an address names its class. Metadata services come first: they stay
-# refused where the link-local or private network around them is allowed.
-_V4: tuple[tuple[IPv4Network, str], ...] = tuple(
-    (IPv4Network(network), name)
-    for name, networks in (
-        (
-            "metadata",
-            # AWS, GCP, Azure and many more; AWS ECS; AWS EKS; Tencent
-            "169.254.169.254 169.254.170.2 169.254.170.23 169.254.0.23"
-            # Azure's wire server; Alibaba; Oracle
-            " 168.63.129.16 100.100.100.200 192.0.0.192",
-        ),
-        ("unspecified", "0.0.0.0/8"),
-        ("loopback", "127.0.0.0/8"),
-        ("link_local", "169.254.0.0/16"),
-        ("private", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10"),
-        ("documentation", "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24"),
-        ("benchmark", "198.18.0.0/15"),
-        ("multicast", "224.0.0.0/4"),
-        ("broadcast", "255.255.255.255"),
-        # IETF protocols; AS112; AMT; former 6to4 relays; AS112; class E
-        (
-            "reserved",
-            "192.0.0.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.175.48.0/24 240.0.0.0/4",
-        ),
-    )
-    for network in networks.split()
-)
+Rows = tuple[tuple[IPv4Network | IPv6Network, str], ...]
 
-_V6: tuple[tuple[IPv6Network, str], ...] = tuple(
-    (IPv6Network(network), name)
-    for name, networks in (
-        ("metadata", "fd00:ec2::/32 fd20:ce::254"),  # AWS (254, 23, ...), GCP
-        ("unspecified", "::"),
-        ("loopback", "::1"),
-        ("link_local", "fe80::/10"),
-        ("private", "fc00::/7"),
-        ("multicast", "ff00::/8"),
-        ("documentation", "2001:db8::/32 3fff::/20"),
-        ("benchmark", "2001:2::/48"),
-        ("reserved", "2001::/23 2620:4f:8000::/48"),  # IETF protocols (ORCHID, AMT, ...); AS112
-    )
-    for network in networks.split()
-)
-_PUBLIC_V6 = IPv6Network("2000::/3")
 
-_COMPATIBLE = IPv6Network("::/96")
-_MAPPED = IPv6Network("::ffff:0:0/96")
-_TRANSLATED = IPv6Network("::ffff:0:0:0/96")  # SIIT, RFC 2765
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
-_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")  # RFC 8215
-_SIX_TO_FOUR = IPv6Network("2002::/16")
-_TEREDO = IPv6Network("2001::/32")
+def _rows(version: type[IPv4Network] | type[IPv6Network], *classes: tuple[str, str]) -> Rows:
+    return tuple((version(network), name) for name, networks in classes for network in networks.split())
+
+
+# The first network that holds an address names its class. Metadata services come first: they stay refused where the
+# link-local or private network around them is allowed. Everything else is from IANA's registries of special-purpose
+# addresses; what can be reached there (192.0.0.9, 2001:1::1, AS112, AMT, ORCHID) serves no images.
+V4: Rows = _rows(
+    IPv4Network,
+    (
+        "metadata",
+        # AWS, GCP, Azure and many more, with their name and time servers; AWS ECS and EKS; Tencent; Scaleway
+        "169.254.169.0/24 169.254.170.0/24 169.254.0.23 169.254.42.42"
+        # Azure's wire server; Alibaba; Oracle
+        " 168.63.129.16 100.100.100.200 192.0.0.192",
+    ),
+    ("unspecified", "0.0.0.0/8"),
+    ("loopback", "127.0.0.0/8"),
+    ("link_local", "169.254.0.0/16"),
+    ("private", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10"),
+    ("documentation", "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24"),
+    ("benchmark", "198.18.0.0/15"),
+    ("multicast", "224.0.0.0/4"),
+    ("broadcast", "255.255.255.255"),
+    # IETF protocols; AS112; AMT; former 6to4 relays; AS112; class E
+    ("reserved", "192.0.0.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.175.48.0/24 240.0.0.0/4"),
+)
+V6: Rows = _rows(
+    IPv6Network,
+    # those of AWS (254, 23 and others), GCP, Oracle, Scaleway, Akamai and OpenStack
+    ("metadata", "fd00:ec2::/32 fd20:ce::254 fd00:c1::a9fe:a9fe fd00:42::42 fd00:a9fe:a9fe::1 fe80::a9fe:a9fe"),
+    ("unspecified", "::"),
+    ("loopback", "::1"),
+    ("link_local", "fe80::/10"),
+    ("private", "fc00::/7"),
+    ("multicast", "ff00::/8"),
+    ("documentation", "2001:db8::/32 3fff::/20"),
+    ("benchmark", "2001:2::/48"),
+    ("reserved", "2001::/23 2620:4f:8000::/48"),  # IETF protocols (ORCHID, AMT, ...); AS112
+)
+PUBLIC_V6 = IPv6Network("2000::/3")
+"""All that IANA has given out as global unicast: what lies outside is refused without a row of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A kind of IPv6 address that has IPv4 addresses inside.
+
+    ``carried``: a connection to it goes to the IPv4 address, and to nowhere else, so that it is as public as that.
+    """
+
+    network: IPv6Network
+    inner: Callable[[bytes], tuple[bytes, ...]]
+    carried: bool = True
+
+
+def _last(packed: bytes) -> tuple[bytes, ...]:
+    return (packed[12:],)
+
+
+def _teredo(packed: bytes) -> tuple[bytes, ...]:
+    """RFC 4380 §4: the server, and the client with its bits inverted."""
+    return packed[4:8], bytes(255 - byte for byte in packed[12:])
+
+
+def _local_nat64(packed: bytes) -> tuple[bytes, ...]:
+    """RFC 6052 §2.2: every reading, as the prefix length of the translator cannot be known. Byte 8 is skipped."""
+    bits = packed[:8] + packed[9:]
+    return (*(bits[start : start + 4] for start in (6, 7, 8)), packed[12:])
+
+
+EMBEDDINGS = (
+    Embedding(IPv6Network("::/96"), _last, carried=False),  # IPv4-compatible, RFC 4291 §2.5.5.1
+    Embedding(IPv6Network("::ffff:0:0/96"), _last),  # IPv4-mapped
+    Embedding(IPv6Network("::ffff:0:0:0/96"), _last, carried=False),  # SIIT, RFC 2765
+    Embedding(IPv6Network("64:ff9b::/96"), _last),  # NAT64, RFC 6052
+    Embedding(IPv6Network("64:ff9b:1::/48"), _local_nat64),  # local NAT64, RFC 8215
+    Embedding(IPv6Network("2002::/16"), lambda packed: (packed[2:6],)),  # 6to4
+    Embedding(IPv6Network("2001::/32"), _teredo),
+)
+ISATAP = (b"\0\0\x5e\xfe", b"\2\0\x5e\xfe")
+"""Bytes 8 to 12 of an address with an IPv4 address behind them, under any prefix (RFC 5214 §6.1)."""
 
 _SETTINGS = {
     "loopback": "allow_loopback_source_addresses",
@@ -100,63 +132,46 @@ class AddressRefused(OSError):
 def verdict(address: IPv4Address | IPv6Address) -> str | None:
     """The class of special addresses that this one belongs to, or None for a public one."""
     if isinstance(address, IPv4Address):
-        return next((name for network, name in _V4 if address in network), None)
-    if address in _COMPATIBLE and int(address) <= 1:  # :: and ::1
-        return _verdict_v6(address)
-    inner = _embedded(address)
-    for verdict_ in map(verdict, inner):
-        if verdict_:
-            return verdict_
-    if inner and _carries_v4_packets(address):
+        return _class(address, V4)
+    if int(address) <= 1:  # :: and ::1 are not IPv4-compatible ones
+        return _class(address, V6)
+    embedding = next((each for each in EMBEDDINGS if address in each.network), None)
+    for inner in embedding.inner(address.packed) if embedding else _isatap(address.packed):
+        if kind := verdict(IPv4Address(inner)):
+            return kind
+    if embedding is not None and embedding.carried:
         return None
-    return _verdict_v6(address)
+    return _class(address, V6) or (None if address in PUBLIC_V6 else "reserved")
 
 
-def _verdict_v6(address: IPv6Address) -> str | None:
-    for network, name in _V6:
-        if address in network:
-            return name
-    return None if address in _PUBLIC_V6 else "reserved"
+def _class(address: IPv4Address | IPv6Address, rows: Rows) -> str | None:
+    return next((name for network, name in rows if address in network), None)
 
 
-def _carries_v4_packets(address: IPv6Address) -> bool:
-    """Whether a connection to it goes to the IPv4 address inside, and to nowhere else."""
-    nets = (_MAPPED, _NAT64, _LOCAL_NAT64, _SIX_TO_FOUR, _TEREDO)
-    return any(address in network for network in nets)
-
-
-def _embedded(address: IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that someone on the way may read in an IPv6 one."""
-    packed = address.packed
-    if any(address in network for network in (_COMPATIBLE, _MAPPED, _TRANSLATED, _NAT64)):
-        return [IPv4Address(packed[12:])]
-    if address in _SIX_TO_FOUR:
-        return [IPv4Address(packed[2:6])]
-    if address in _TEREDO:  # RFC 4380 §4: the server, and the client with its bits inverted
-        return [IPv4Address(packed[4:8]), IPv4Address(bytes(255 - byte for byte in packed[12:]))]
-    if address in _LOCAL_NAT64:
-        # RFC 6052 §2.2: where the address sits depends on the translator's prefix length, which we
-        # cannot know, so that every reading must be public. Byte 8 is skipped.
-        bits = packed[:8] + packed[9:]
-        return [IPv4Address(bits[start : start + 4]) for start in (6, 7, 8)] + [IPv4Address(packed[12:])]
-    if packed[8:12] in (
-        b"\0\0\x5e\xfe",
-        b"\2\0\x5e\xfe",
-    ):  # ISATAP, RFC 5214 §6.1: under any prefix
-        return [IPv4Address(packed[12:])]
-    return []
+def _isatap(packed: bytes) -> tuple[bytes, ...]:
+    return _last(packed) if packed[8:12] in ISATAP else ()
 
 
 def socket_factory(settings: OriginSettings) -> Callable[[AddressInfo], socket.socket]:
     """What makes the sockets of aiohttp's connector, or raises AddressRefused."""
-    allowed = {name for name, field in _SETTINGS.items() if getattr(settings, field)}
+    check = checker(settings)
 
     def make(info: AddressInfo) -> socket.socket:
         family, type_, protocol, _, sockaddr = info
-        # A scope ("fe80::1%eth0") says through which interface, not whereto.
-        kind = verdict(ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]))
-        if kind and kind not in allowed:
-            raise AddressRefused(kind)
+        check(str(sockaddr[0]))
         return socket.socket(family, type_, protocol)
 
     return make
+
+
+def checker(settings: OriginSettings) -> Callable[[str], None]:
+    """What raises AddressRefused for an address, as text, that the settings do not allow."""
+    allowed = {name for name, field in _SETTINGS.items() if getattr(settings, field)}
+
+    def check(address: str) -> None:
+        # A scope ("fe80::1%eth0") says through which interface, not whereto.
+        kind = verdict(ipaddress.ip_address(address.partition("%")[0]))
+        if kind and kind not in allowed:
+            raise AddressRefused(kind)
+
+    return check

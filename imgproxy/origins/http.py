@@ -7,29 +7,29 @@ through httpx-aiohttp: that hands over the URL as text, which aiohttp would re-e
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
 import httpx
 import yarl
-from aiohttp.abc import AbstractResolver, ResolveResult
 
-from imgproxy.origins.guard import socket_factory
+from imgproxy.origins.egress import EgressFailed, Tunnel, TunnelConnector
+from imgproxy.origins.failures import Dropped, Mistrusted, Nameless
+from imgproxy.origins.guard import checker, socket_factory
+from imgproxy.origins.interim import bound_interim
+from imgproxy.origins.names import Names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from types import SimpleNamespace
 
     from imgproxy.origins.base import OriginSettings
 
 CONNECTIONS = 1000
 CONNECTIONS_PER_ORIGIN = 100
 """One slow origin must not use up the descriptors and memory of all (imgix' outage of 2021-05)."""
-_RESOLVERS = 32
-_DNS_TTL = 10  # seconds
 _READ_BUFFER = 1 << 18
 _HEADER_BYTES = 1 << 15  # aiohttp's 8 KiB are less than some Content-Security-Policies
 
@@ -38,55 +38,106 @@ class HttpTransport(httpx.AsyncBaseTransport):
     """Origins that speak HTTP. Time limits are the caller's.
 
     Refuses forbidden addresses; follows no redirects, keeps no cookies, reads neither netrc nor proxy
-    variables: behind a proxy, the guard would see the proxy's address only.
+    variables: behind such a proxy, the guard would see the proxy's address only. Behind the one of the settings
+    (``egress.py``) it sees the origin's.
     """
 
     def __init__(self, settings: OriginSettings) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._names = Names(settings.dns_ttl)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         session = self._session = self._session or self._open()
-        try:
-            response = await session.request(
-                request.method,
-                _target(request.url),
-                headers=request.headers,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translated(error) from error
+        await self._look_up(request.url.raw_host.decode("ascii"))
+        response = await self._answer(session, request)
         answer = httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
         answer.headers.encoding = "latin-1"  # every header can be passed on as the bytes it was
         return answer
+
+    async def _answer(self, session: aiohttp.ClientSession, request: httpx.Request) -> aiohttp.ClientResponse:
+        """The answer; asked for again at once where an idle connection was closed just as it was to be used."""
+        for last in (False, True):
+            connection = _Connection()
+            try:
+                return await session.request(
+                    request.method,
+                    _target(request.url),
+                    headers=request.headers,
+                    allow_redirects=False,
+                    trace_request_ctx=connection,
+                )
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                failure = _translated(error)
+                if last or not connection.reused or not isinstance(failure, Dropped):
+                    raise failure from error
+        raise AssertionError("two tries, and neither ended")  # pragma: no cover
 
     async def aclose(self) -> None:
         if self._session:
             await self._session.close()
 
+    async def _look_up(self, host: str) -> None:
+        """Have the addresses of a name ready, so that the time for the connection is for the connection alone."""
+        try:
+            await self._names.lookup(host)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(f"no answer to what the address of {host} is") from error
+        except OSError as error:
+            raise Nameless(f"cannot find {host}: {error.strerror}") from error
+
     def _open(self) -> aiohttp.ClientSession:
         """The connections; they belong to the loop that runs when the first one is needed."""
-        keep_alive = self._settings.client_keep_alive_timeout
-        connector = aiohttp.TCPConnector(
+        settings = self._settings
+        keep_alive = settings.client_keep_alive_timeout
+        connect: Callable[..., aiohttp.TCPConnector] = partial(
+            aiohttp.TCPConnector, socket_factory=socket_factory(settings)
+        )
+        if proxy := settings.egress_proxy.get_secret_value():
+            connect = partial(TunnelConnector, Tunnel(proxy, self._names), checker(settings))
+        connector = connect(
             limit=CONNECTIONS,
             limit_per_host=CONNECTIONS_PER_ORIGIN,
-            socket_factory=socket_factory(self._settings),
-            resolver=_Resolver(),
-            ttl_dns_cache=_DNS_TTL,
-            ssl=not self._settings.ignore_ssl_verification,
+            resolver=self._names,
+            use_dns_cache=False,
+            ssl=not settings.ignore_ssl_verification,
             force_close=not keep_alive,
             keepalive_timeout=keep_alive or None,  # aiohttp refuses a time beside force_close
         )
-        return aiohttp.ClientSession(
+        bound_interim(connector)
+        session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, connect=settings.connect_timeout or None),
             auto_decompress=False,
             trust_env=False,
             read_bufsize=_READ_BUFFER,
             max_line_size=_HEADER_BYTES,
             max_field_size=_HEADER_BYTES,
+            trace_configs=[_tracing()],
         )
+        # aiohttp asks a second time whenever a connection ends without an answer, also a new one: an origin that is
+        # down would get twice the requests.
+        session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return session
+
+
+@dataclass(slots=True)
+class _Connection:
+    """What a request went over."""
+
+    reused: bool = False
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """What tells a request that its connection is an old one."""
+    config = aiohttp.TraceConfig()
+
+    async def reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.reused = True
+
+    config.on_connection_reuseconn.append(reused)
+    return config
 
 
 class _Body(httpx.AsyncByteStream):
@@ -112,33 +163,6 @@ class _Body(httpx.AsyncByteStream):
         self._response.close()
 
 
-class _Resolver(AbstractResolver):
-    """Looks up names in threads of its own, so that a name server that hangs stops nothing else."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolver")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(address[0]),
-                port=port,
-                family=family,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for family, _, protocol, _, address in found
-        ]
-
-    async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
 def _target(url: httpx.URL) -> yarl.URL:
     """The URL for aiohttp, escapes as they are; without credentials, which are a header by now."""
     path, _, query = url.raw_path.decode("ascii").partition("?")
@@ -154,16 +178,25 @@ def _target(url: httpx.URL) -> yarl.URL:
 def _translated(error: Exception) -> httpx.TransportError:
     """What stopped a request before its answer came, in httpx' words, without URLs (secrets)."""
     match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return Mistrusted(f"the certificate of {error.host} is not to be trusted: {_mistake(error)}")
+        case aiohttp.ClientConnectorError(os_error=EgressFailed()):
+            return httpx.ConnectError(str(error.os_error))
         case aiohttp.ClientConnectorError():
             return httpx.ConnectError(f"cannot connect to {error.host}: {error.os_error.strerror}")
         case aiohttp.ClientResponseError():
             # Its first line names the mistake, the others quote the origin.
             return httpx.RemoteProtocolError(f"not an HTTP answer: {error.message.partition(chr(10))[0][:80]}")
-        case aiohttp.InvalidURL():  # "127.1"
-            return httpx.LocalProtocolError("the host is not written in the usual form")
+        case aiohttp.ClientPayloadError():
+            return httpx.RemoteProtocolError(f"not an HTTP answer: {error}")
         case aiohttp.ServerTimeoutError():
-            return httpx.ConnectTimeout("timeout")
+            return httpx.ConnectTimeout("no connection in time")
         case aiohttp.ClientError() | OSError():
-            return httpx.RemoteProtocolError("the origin closed the connection without an answer")
+            return Dropped("the origin closed the connection without an answer")
         case _:
             return httpx.LocalProtocolError(f"the request cannot be written: {type(error).__name__}")
+
+
+def _mistake(error: aiohttp.ClientConnectorCertificateError) -> str:
+    """What is wrong with the certificate, in OpenSSL's words."""
+    return str(getattr(error.certificate_error, "verify_message", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
 import zlib
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from imgproxy.clock import unix_seconds
-from imgproxy.errors import SourceIncomplete, SourceRefused, SourceTooLarge, SourceUnreachable
+from imgproxy.errors import SourceIncomplete, SourceRefused, SourceTimeout, SourceTooLarge, SourceUnreachable
+from imgproxy.fields import moment, seconds
 from imgproxy.model import Caching, Source, Validators
 from imgproxy.origins.encoding import inflater
 
@@ -21,21 +23,34 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-async def land(response: httpx.Response, url: str, max_bytes: int) -> Source:
+_WAITS = (429, 503)
+_LONGEST_WAIT_S = 3600.0
+_GRACE_S = 1.0
+"""A connection takes a moment to come up to speed."""
+
+
+async def land(response: httpx.Response, url: str, max_bytes: int, min_rate: int = 0) -> Source:
     """The source that the response carries, named ``url``. ``max_bytes`` of 0 is no limit.
 
-    The caller closes the response in any case.
+    ``min_rate``: bytes per second, on average, that must arrive after the first second; 0 for any. The caller closes
+    the response in any case.
     """
     length = _whole_length(response)
     if max_bytes and length is not None and length > max_bytes:
         raise SourceTooLarge(f"the origin announces {length} bytes, {max_bytes} are allowed")
     with ExitStack() as on_failure:
-        fd = os.memfd_create("source", os.MFD_CLOEXEC)
+        fd = os.memfd_create("source", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         on_failure.callback(os.close, fd)
-        size = await _receive(response, fd, max_bytes, length)
+        size = await _receive(response, fd, max_bytes, length, min_rate)
+        seal(fd)
         on_failure.pop_all()
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower() or None
     return Source(fd, size, url, media_type, *said(response))
+
+
+def seal(fd: int) -> None:
+    """Make a memfd that nobody can change any more: render processes get it, and many requests share it."""
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
 
 
 def said(response: httpx.Response) -> tuple[Validators, Caching]:
@@ -53,7 +68,7 @@ def said(response: httpx.Response) -> tuple[Validators, Caching]:
     )
 
 
-async def _receive(response: httpx.Response, fd: int, max_bytes: int, length: int | None) -> int:
+async def _receive(response: httpx.Response, fd: int, max_bytes: int, length: int | None, min_rate: int) -> int:
     """The size of the body, written to ``fd`` unpacked.
 
     Both what arrives and what is written obey ``max_bytes``.
@@ -63,7 +78,8 @@ async def _receive(response: httpx.Response, fd: int, max_bytes: int, length: in
     except LookupError as coding:
         raise SourceUnreachable(f"the origin sent an unknown encoding, {coding}") from None
     received = written = 0
-    async for chunk in chunks(response):
+    pieces, started = chunks(response), asyncio.get_running_loop().time()
+    while chunk := await _next(pieces, started + _GRACE_S + received / min_rate if min_rate else None):
         received += len(chunk)
         _cap(received, max_bytes)
         if unpack is None:
@@ -80,6 +96,15 @@ async def _receive(response: httpx.Response, fd: int, max_bytes: int, length: in
     if (length is not None and received < length) or (unpack and not unpack.finished):
         raise SourceIncomplete(f"the body ends after {received} bytes")
     return written if unpack else received
+
+
+async def _next(pieces: AsyncIterator[bytes], at: float | None) -> bytes:
+    """The next piece, empty at the end; SourceTimeout if there is none until ``at`` on the loop's clock."""
+    try:
+        async with asyncio.timeout_at(at):
+            return await anext(pieces, b"")
+    except TimeoutError:
+        raise SourceTimeout("the source arrives too slowly") from None
 
 
 def chunks(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -100,6 +125,20 @@ def _cap(size: int, max_bytes: int) -> None:
         raise SourceTooLarge(f"the source has more than the allowed {max_bytes} bytes")
 
 
+def refusal(response: httpx.Response) -> SourceRefused:
+    """The error that an answer without a source is, with what the origin says of when to ask again."""
+    wait = retry_after(response) if response.status_code in _WAITS else None
+    return SourceRefused(response.status_code, retry_after=wait)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds of Retry-After (RFC 9110 §10.2.3), an hour at most; None where nothing, or no time, is said."""
+    text = response.headers.get("retry-after", "").strip()
+    date = moment(text)
+    wait = seconds(text) if text.isdecimal() else date - unix_seconds() if date else 0
+    return min(wait, _LONGEST_WAIT_S) if wait > 0 else None
+
+
 def _whole_length(response: httpx.Response) -> int | None:
     """The announced length of an answer that holds the whole source; SourceError if it does not."""
     if response.status_code == 206:
@@ -107,6 +146,6 @@ def _whole_length(response: httpx.Response) -> int | None:
         if not found or int(found[1]) + 1 != int(found[2]):
             raise SourceUnreachable("the origin sent a part of the source only")
     elif response.status_code != 200:
-        raise SourceRefused(response.status_code)
+        raise refusal(response)
     text = response.headers.get("content-length", "")
     return int(text) if text.isdecimal() else None

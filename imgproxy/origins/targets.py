@@ -7,6 +7,7 @@ text.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # After IDNA. Names such as "foo_bar" are not host names, but resolve in many an internal network.
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_NAME = re.compile(r"(?=.{1,254}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+# WHATWG URL §3.5: a host whose last label is a number is an IPv4 address. In other than the usual form (127.1, 0x7f.1,
+# 2130706433, 0177.0.0.1) it is one to some parsers and a name to others.
+_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
+# What one parser takes for the host and another one not: a second @, a backslash, a port in other digits than ASCII's
+# (httpx reads full-width ones, "+80" and "8_0").
+_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//([^/?#]*)")
+_PLAIN_AUTHORITY = re.compile(r"(?:[^@\\]*@)?(?:\[[^\[\]@\\]*\]|[^:@\[\]\\]*)(?::[0-9]{0,5})?")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _LOCAL = re.compile(r"local:", re.IGNORECASE)
 
 
@@ -31,17 +40,21 @@ def parse(text: str, query_separator: str = "?") -> httpx.URL:
     if local := _LOCAL.match(text):
         name = text[local.end() :]
         return _local(name.partition(query_separator)[0] if query_separator else name)
-    return _checked(_parsed(httpx.URL, text))
+    return _checked(_parsed(httpx.URL, text), text)
 
 
 def follow(url: httpx.URL, location: str) -> httpx.URL:
-    """Where a redirect from ``url`` leads."""
+    """Where a redirect from ``url`` leads. Not from https to http: what a certificate vouched for must stay so."""
+    # RFC 3986 §5.2.2: what has a scheme is taken as it is. httpx would join "http:///a" as if it were a path.
+    read = httpx.URL if _SCHEME.match(location) else url.join
     try:
-        target = _checked(_parsed(url.join, location))
+        target = _checked(_parsed(read, location), location)
     except InvalidUrl as error:
         raise SourceUnreachable("the origin redirects to a URL that cannot be read") from error
     if target.scheme not in ("http", "https"):
         raise SchemeForbidden(f"the origin redirects to {target.scheme}://")
+    if url.scheme == "https" and target.scheme == "http":
+        raise SchemeForbidden("the origin redirects from https:// to http://")
     return target
 
 
@@ -68,13 +81,26 @@ def _parsed(read: Callable[[str], httpx.URL], text: str) -> httpx.URL:
         raise InvalidUrl("the source URL cannot be read") from error
 
 
-def _checked(url: httpx.URL) -> httpx.URL:
+def _checked(url: httpx.URL, text: str) -> httpx.URL:
     if not url.scheme:
         raise SchemeForbidden("the source URL has no scheme")
     if url.scheme not in ("http", "https"):
         return url  # no host of ours to judge
-    if not _HOST.fullmatch(url.raw_host.decode("ascii")):
-        raise InvalidUrl("the source URL has no host name that could exist")
+    authority = _AUTHORITY.match(text)
+    if authority and not _PLAIN_AUTHORITY.fullmatch(authority[1]):
+        raise InvalidUrl("the source URL can be read in more than one way")
+    if not _is_host(url.raw_host.decode("ascii")):
+        raise InvalidUrl("the source URL has no host name that could exist, or an address not in the usual form")
     if url.port is not None and not 0 < url.port < 65536:
         raise InvalidUrl("the source URL has a port outside 1 to 65535")
     return url
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a name, or an address that everybody reads alike."""
+    if ":" in host or _NUMBER.fullmatch(host):
+        try:
+            return "%" not in host and bool(ip_address(host))
+        except ValueError:
+            return False
+    return _NAME.fullmatch(host) is not None

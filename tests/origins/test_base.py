@@ -44,3 +44,27 @@ def test_mistakes_are_reported_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(OriginSettings.model_fields))
 def test_every_setting_is_documented(name: str) -> None:
     assert OriginSettings.model_fields[name].description
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"dns_ttl": "4s"},
+        {"dns_ttl": "61s"},
+        {"connect_timeout": "0"},
+        {"origin_share": "0"},
+        {"origin_share": "101"},
+        {"min_download_rate": "-1"},
+    ],
+)
+def test_limits_have_limits(given: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        OriginSettings.model_validate(given)
+
+
+def test_values_are_as_people_write_them() -> None:
+    settings = OriginSettings.model_validate(
+        {"dns_ttl": "1m", "connect_timeout": "500ms", "min_download_rate": "64KiB", "allowed_source_ports": "80, 8080"}
+    )
+    assert (settings.dns_ttl, settings.connect_timeout, settings.min_download_rate) == (60, 0.5, 65536)
+    assert settings.allowed_source_ports == {80, 8080}

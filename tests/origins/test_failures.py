@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import aiohttp
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from imgproxy.errors import (
     AddressForbidden,
     ImageError,
     InvalidUrl,
+    Overloaded,
     SourceIncomplete,
     SourceTimeout,
     SourceUnreachable,
@@ -65,3 +68,14 @@ def test_our_own_errors_and_bugs_pass() -> None:
         raise KeyError
     with pytest.raises(SourceIncomplete), our_errors():
         raise SourceIncomplete("x")
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_that_descriptors_run_out_is_not_the_origins_fault(number: int) -> None:
+    with pytest.raises(Overloaded), our_errors():
+        raise OSError(number, "too many open files")
+    refused = httpx.ConnectError("cannot connect")
+    refused.__cause__ = OSError(number, "too many open files")
+    assert isinstance(translated(refused), Overloaded)
+    with pytest.raises(OSError, match="other"), our_errors():
+        raise OSError(errno.EIO, "other")

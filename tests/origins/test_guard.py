@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgproxy.origins import guard
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.guard import AddressRefused, socket_factory, verdict
 
@@ -28,8 +29,10 @@ SPECIAL = {
         100.64.0.1 100.127.255.255 fd00::1 fc00::1 fdff::1 ::ffff:10.0.0.1 64:ff9b::10.0.0.1
         2002:c0a8:1::""",
     "metadata": """
-        169.254.169.254 169.254.170.2 169.254.170.23 168.63.129.16 100.100.100.200 192.0.0.192
-        fd00:ec2::254 fd00:ec2::23 fd20:ce::254 ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe""",
+        169.254.169.254 169.254.169.123 169.254.170.2 169.254.170.23 169.254.0.23 169.254.42.42
+        168.63.129.16 100.100.100.200 192.0.0.192
+        fd00:ec2::254 fd00:ec2::23 fd20:ce::254 fd00:c1::a9fe:a9fe fd00:42::42 fd00:a9fe:a9fe::1 fe80::a9fe:a9fe
+        ::ffff:169.254.169.254 64:ff9b::a9fe:a9fe""",
     "documentation": "192.0.2.1 198.51.100.1 203.0.113.1 2001:db8::1 3fff::1 3fff:fff::1",
     "benchmark": "198.18.0.1 198.19.255.255 2001:2::1",
     "multicast": "224.0.0.1 224.0.1.1 239.255.255.250 ff02::1 ff0e::1 ::ffff:224.0.0.1",
@@ -62,6 +65,50 @@ def test_special_addresses_have_a_class(address: str, kind: str) -> None:
 @pytest.mark.parametrize("address", PUBLIC.split())
 def test_public_addresses_have_none(address: str) -> None:
     assert verdict(ip_address(address)) is None
+
+
+def misjudged() -> list[str]:
+    """The addresses above that the table has wrong."""
+    cases = CASES + [(address, None) for address in PUBLIC.split()]
+    return [address for address, kind in cases if verdict(ip_address(address)) != kind]
+
+
+ROWS = [
+    (table, number) for table in ("V4", "V6", "EMBEDDINGS", "ISATAP") for number in range(len(getattr(guard, table)))
+]
+
+
+@pytest.mark.parametrize(("table", "number"), ROWS)
+def test_no_row_can_be_taken_out(monkeypatch: pytest.MonkeyPatch, table: str, number: int) -> None:
+    assert misjudged() == []
+    rows = getattr(guard, table)
+    monkeypatch.setattr(guard, table, rows[:number] + rows[number + 1 :])
+    assert misjudged(), f"nothing tests {rows[number]}"
+
+
+@pytest.mark.parametrize("network", ["::/0", "2000::/4", "3000::/4"])
+def test_the_allow_list_is_as_wide_as_it_should_be(monkeypatch: pytest.MonkeyPatch, network: str) -> None:
+    monkeypatch.setattr(guard, "PUBLIC_V6", IPv6Network(network))
+    assert misjudged()
+
+
+# IANA's registries of special-purpose addresses (iana-ipv4-special-registry, iana-ipv6-special-registry), whole.
+REGISTRY = """
+    0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.0.0/29 192.0.0.8
+    192.0.0.9 192.0.0.10 192.0.0.170 192.0.0.171 192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24
+    192.88.99.2 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4
+    255.255.255.255 224.0.0.0/4
+    ::1 :: 100::/64 100:0:0:1::/64 2001:1::1 2001:1::2 2001:1::3 2001:2::/48 2001:3::/32 2001:4:112::/48
+    2001:10::/28 2001:20::/28 2001:30::/28 2001:db8::/32 2620:4f:8000::/48 3fff::/20 5f00::/16 fc00::/7 fe80::/10
+    fec0::/10 ff00::/8
+"""
+
+
+@pytest.mark.parametrize("row", REGISTRY.split())
+def test_what_iana_has_set_aside_is_refused(row: str) -> None:
+    network = ip_network(row)
+    for place in (0, network.num_addresses // 3, network.num_addresses - 1):
+        assert verdict(network[place]), network[place]
 
 
 @given(st.ip_addresses(v=4))

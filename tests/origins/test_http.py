@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import shutil
 import ssl
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 
-from imgproxy.errors import SourceUnreachable
+from imgproxy.errors import SourceUnreachable, TooManyRedirects
 from imgproxy.model import Source, SourceRef
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.fetch import Origins
 from tests.origins.contract import OriginContract, Put, soon, taken
-from tests.origins.origin import Origin, running, says, whole
+from tests.origins.origin import Origin, redirects, running, says, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -127,6 +128,24 @@ async def test_the_request_says_little(origins: Origins, origin: Origin, put: Pu
     ]
 
 
+@pytest.mark.parametrize(("setting", "derived", "said"), [("", "a1", b"a1"), ("mine.example", "a1", b"mine.example")])
+async def test_requests_say_who_makes_them(setting: str, derived: str, said: bytes) -> None:
+    """RFC 8586, so that a request that comes back to us is known."""
+    async with running(says(redirects("/on"), close=False)) as origin:
+        settings = OriginSettings(allow_loopback_source_addresses=True, max_redirects=1, loop_id=setting)
+        origins = Origins(settings, loop_id=derived)
+        with pytest.raises(TooManyRedirects):
+            await _fetch(origins, origin.url())
+        await origins.aclose()
+        assert [re.findall(rb"(?i)cdn-loop: (.*?)\r", head) for head in origin.requests] == [[said]] * 2
+
+
+@pytest.mark.parametrize("name", ["a b", "a,b", "a\r\nb: c", "-", '"a"', "\xe9"])
+def test_what_cannot_be_sent_is_no_name(name: str) -> None:
+    with pytest.raises(ValidationError):
+        OriginSettings(loop_id=name)
+
+
 async def test_credentials_of_the_url_reach_the_origin(origins: Origins, origin: Origin, put: Put) -> None:
     put("cat.png", b"x")
     await _fetch(origins, origin.url("/cat.png", "us%40er:p%3Ass@"))
@@ -162,6 +181,35 @@ async def test_cookies_are_not_kept() -> None:
         assert b"cookie" not in origin.requests[1].lower()
 
 
+@pytest.mark.parametrize("number", [0, 1, 8, 9, 5000])
+async def test_few_answers_come_before_the_answer(number: int) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    async with running(says(hint * number + whole(b"picture"), hint * number + whole(b"picture"))) as origin:
+        origins = Origins(OriginSettings(allow_loopback_source_addresses=True))
+        for _ in range(2):
+            if number <= 8:
+                assert await _fetch(origins, origin.url()) == b"picture"
+            else:
+                with pytest.raises(SourceUnreachable, match="interim"):
+                    await _fetch(origins, origin.url())
+        await origins.aclose()
+
+
+async def test_a_flood_before_the_answer_holds_nobody_up() -> None:
+    async def flood(_: bytes, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 1000)
+            await writer.drain()
+
+    async with running(flood) as origin:
+        origins = Origins(OriginSettings(allow_loopback_source_addresses=True, download_timeout=2))
+        start = time.monotonic()
+        with pytest.raises(SourceUnreachable, match="interim"):
+            await _fetch(origins, origin.url())
+        assert time.monotonic() - start < 0.5  # the flood itself is in this process
+        await origins.aclose()
+
+
 @pytest.mark.parametrize(("seconds", "connections"), [(90, 1), (0, 2)])
 async def test_connections_are_kept_alive(seconds: float, connections: int) -> None:
     seen: set[int] = set()
@@ -184,8 +232,6 @@ async def _fetch(origins: Origins, url: str) -> bytes:
 
 
 async def test_certificates_are_verified_unless_told_not_to(tmp_path: Path) -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl to make a certificate")
     key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
     make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
     await asyncio.to_thread(
