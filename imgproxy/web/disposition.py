@@ -15,8 +15,9 @@ _SEPARATORS = re.compile(r'[/\\:*?"<>|]')
 
 
 def content_disposition(stem: str, extension: str, *, attachment: bool) -> str:
-    """The header's value; ``extension`` with its dot, or empty. The stem may be any text."""
-    name = (clean(stem) or "image") + extension
+    """The header's value; ``extension`` with its dot, or empty. Both may be any text: a raw source's is its URL's."""
+    ending = clean(extension)
+    name = (clean(stem) or "image") + (f".{ending}" if ending else "")
     plain = _UNSAFE.sub("_", name)
     value = f'{"attachment" if attachment else "inline"}; filename="{plain}"'
     if plain != name:

@@ -47,6 +47,12 @@ class Exchange:
         self._send = send
 
     @property
+    def peer(self) -> str | None:
+        """The address at the other end of the connection; None for a unix socket."""
+        client = self.scope.get("client")
+        return client[0] if client else None
+
+    @property
     def conditions(self) -> Conditions:
         headers = self.headers
         # RFC 9110 §14.2: a range means something to GET only.

@@ -15,12 +15,18 @@ from imgproxy.negotiation import accepts
 from imgproxy.web.accepting import wants_image, wants_page, wants_problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     from imgproxy.errors import ImageError
 
 TEXT = "text/plain; charset=utf-8"
 PROBLEM = "application/problem+json"
 PAGE = "text/html; charset=utf-8"
 PICTURE = "image/svg+xml"
+
+_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"]+")
+_USER = re.compile(r"://[^/@]*@")
 
 # The policy of every answer (default-src 'none'; style-src 'unsafe-inline') lets this style through.
 _STYLE = """
@@ -62,6 +68,39 @@ def reason(error: ImageError) -> str:
     return str(error) or error.text
 
 
+def _told(error: ImageError) -> str:
+    """The reason as development mode tells it: our own mistakes by their kind only.
+
+    Nobody has thought about what else is in the text of such an exception: a path of this server, an address, a key.
+    The log has it, under the request's id.
+    """
+    if isinstance(error, InternalError):
+        return " < ".join(_kinds(error))
+    # The URL may be a configured one: of the watermark, of a redirect.
+    return _URL.sub(lambda url: _USER.sub("://", url[0].partition("?")[0]), reason(error))
+
+
+def _kinds(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield type(error).__name__
+        error = error.__cause__
+
+
+def _trace(error: BaseException) -> str:
+    """Where it happened, innermost last: functions and lines, without the paths and the text of the exceptions."""
+    lines: list[str] = []
+    each: BaseException | None = error
+    while each is not None:
+        frames = list(traceback.walk_tb(each.__traceback__))
+        lines[:0] = [type(each).__name__, *(f"  {_place(frame)}:{line}" for frame, line in frames)]
+        each = each.__cause__
+    return "\n".join(lines)
+
+
+def _place(frame: FrameType) -> str:
+    return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
+
+
 def anchor(error: ImageError) -> str:
     return f"docs/errors.md#{error.code}"
 
@@ -77,13 +116,13 @@ def _problem(complaint: Complaint, *, development: bool) -> bytes:
         "request_id": complaint.request_id,
     }
     if development:
-        members |= {"detail": reason(error), "remedy": error.remedy}
+        members |= {"detail": _told(error), "remedy": error.remedy}
     return json.dumps(members).encode()
 
 
 def _text(complaint: Complaint) -> str:
     error = complaint.error
-    rows = [f"{error.status} {error.text}", "", reason(error)]
+    rows = [f"{error.status} {error.text}", "", _told(error)]
     if error.remedy:
         rows.append(error.remedy)
     rows += ["", f"{error.code}: {anchor(error)}", f"Request {complaint.request_id}", ""]
@@ -93,14 +132,14 @@ def _text(complaint: Complaint) -> str:
 def _page(complaint: Complaint) -> str:
     error = complaint.error
     remedy = f"<p>{escape(error.remedy)}</p>" if error.remedy else ""
-    trace = "".join(traceback.format_exception(error)) if isinstance(error, InternalError) else ""
+    trace = _trace(error) if isinstance(error, InternalError) else ""
     folded = f"<details><summary>Traceback</summary><pre>{escape(trace)}</pre></details>"
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{error.status} {escape(error.text)}</title>
 <meta name="viewport" content="width=device-width"><style>{_STYLE}</style>
 <h1>{error.status} {escape(error.text)}</h1>
-<p><strong>{escape(reason(error))}</strong></p>
-<code class="path">{_underlined(complaint.target, reason(error))}</code>
+<p><strong>{escape(_told(error))}</strong></p>
+<code class="path">{_underlined(complaint.target, _told(error))}</code>
 {remedy}
 <p><small>See {escape(anchor(error))} &middot; request {complaint.request_id}</small></p>
 {folded if trace else ""}
@@ -122,7 +161,7 @@ def _picture(complaint: Complaint) -> str:
     """An SVG with the reason, so that a broken ``<img>`` explains itself."""
     error = complaint.error
     rows = [f"{error.status} {error.text}"]
-    for paragraph in (reason(error), error.remedy, f"Request {complaint.request_id}"):
+    for paragraph in (_told(error), error.remedy, f"Request {complaint.request_id}"):
         rows += textwrap.wrap(paragraph, 68)
     # XML has no way to write control characters, not even escaped (XML 1.0 §2.2).
     lines = "".join(f'<tspan x="16" dy="22">{escape(_writable(row))}</tspan>' for row in rows)

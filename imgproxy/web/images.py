@@ -22,16 +22,17 @@ from imgproxy.errors import (
     InternalError,
     InvalidUrl,
     MethodNotAllowed,
-    QueueFull,
     RenderTimeout,
+    SourceLoop,
 )
 from imgproxy.model import Deadline, RawReply, Reply
+from imgproxy.overload.buckets import address_of, client_of
 from imgproxy.web.exchange import Exchange
 from imgproxy.web.explain import reason
 from imgproxy.web.responses import Responses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.types import Receive, Scope, Send
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from imgproxy.journey import Journey
     from imgproxy.metrics import Metrics
     from imgproxy.model import Client, Conditions, Found, Unchanged
+    from imgproxy.overload.buckets import Network
     from imgproxy.web.responses import Answer, WebSettings
 
 _log = logging.getLogger("imgproxy.request")
@@ -59,15 +61,25 @@ class Serving(Protocol):
     """The service, as the web sees it."""
 
     async def serve(
-        self, target: str, client: Client, conditions: Conditions, deadline: Deadline, journey: Journey
-    ) -> Reply | Unchanged | RawReply: ...
+        self,
+        target: str,
+        client: Client,
+        conditions: Conditions,
+        deadline: Deadline,
+        journey: Journey,
+        *,
+        crowded: bool = False,
+    ) -> Reply | Unchanged | RawReply:
+        """The answer. ``crowded``: there are too many requests already; only what is at hand may be answered with."""
+        ...
 
 
 class Images:
     """Answers GET, HEAD and OPTIONS on every path that is an image's.
 
     ``negotiate`` reads the client's abilities from the headers (lower-case names), and ``vary`` names
-    the headers that it looks at. ``behind_edge``: whether our own nginx stands before it.
+    the headers that it looks at. ``behind_edge``: whether our own nginx stands before it. ``trusted``: the proxies
+    whose X-Forwarded-For is believed. ``is_loop`` says of a CDN-Loop header that the request came from ourselves.
     """
 
     def __init__(
@@ -80,6 +92,8 @@ class Images:
         vary: tuple[str, ...] = (),
         *,
         behind_edge: bool = False,
+        trusted: Sequence[Network] = (),
+        is_loop: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._service = service
         self._settings = settings
@@ -87,6 +101,8 @@ class Images:
         self._negotiate = negotiate
         self._responses = Responses(settings, freshness, vary, behind_edge=behind_edge)
         self._secret = settings.secret.get_secret_value().encode()
+        self._trusted = trusted
+        self._is_loop = is_loop
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,9 +150,14 @@ class Images:
         deadline = Deadline.after(self._settings.timeout)
         client = self._negotiate(exchange.headers)
         journey, conditions = exchange.journey, exchange.conditions_for_origin
+        journey.client = client_of(exchange.peer, exchange.headers.get("x-forwarded-for", ""), self._trusted)
+        # What is remembered costs next to nothing: a crowd that asks for it is no reason to refuse it.
+        crowded = 0 < self._settings.max_clients < self._active
         try:
             async with asyncio.timeout(deadline.remaining + _GRACE_S):
-                outcome = await self._service.serve(exchange.target, client, conditions, deadline, journey)
+                outcome = await self._service.serve(
+                    exchange.target, client, conditions, deadline, journey, crowded=crowded
+                )
         except TimeoutError as late:
             raise RenderTimeout(f"no answer after {self._settings.timeout:g} s") from late
         except UnicodeError as cause:
@@ -155,13 +176,13 @@ class Images:
         """Refuse what needs no service to be refused."""
         if exchange.method not in ("GET", "HEAD"):
             raise MethodNotAllowed(f"{exchange.method} is not allowed here")
-        if self._settings.max_clients and self._active > self._settings.max_clients:
-            raise QueueFull(f"more than {self._settings.max_clients} requests at once")
         given = exchange.headers.get("authorization", "").encode("latin-1")
         if self._secret and not hmac.compare_digest(given, b"Bearer " + self._secret):
             raise BadSecret("the Authorization header is missing or wrong")
         if len(exchange.target) > MAX_TARGET_BYTES:
             raise InvalidUrl(f"the URL has {len(exchange.target)} bytes, the limit is {MAX_TARGET_BYTES}")
+        if (passed := exchange.headers.get("cdn-loop")) is not None and self._is_loop(passed):
+            raise SourceLoop("the request has been here before, says its CDN-Loop header")
 
     def _failure(self, exchange: Exchange, error: ImageError) -> Answer:
         exchange.error = error
@@ -182,7 +203,7 @@ class Images:
         if _log.isEnabledFor(level):
             # A traceback, with its causes, for our own mistakes only: the others are explained by their reason.
             trace = error if isinstance(error, InternalError) else None
-            _log.log(level, "request", extra={"fields": _fields(exchange, seconds)}, exc_info=trace)
+            _log.log(level, "request", extra={"fields": _fields(exchange, seconds, self._trusted)}, exc_info=trace)
 
 
 class _ClientGoneError(Exception):
@@ -196,11 +217,11 @@ async def _until_gone(receive: Receive) -> None:
     raise _ClientGoneError
 
 
-def _fields(exchange: Exchange, seconds: float) -> dict[str, object]:
+def _fields(exchange: Exchange, seconds: float, trusted: Sequence[Network]) -> dict[str, object]:
     """The log line: never a signature, a source's path or query."""
     journey, error = exchange.journey, exchange.error
     plan = journey.plan
-    peer = exchange.scope.get("client")
+    client = address_of(exchange.peer, exchange.headers.get("x-forwarded-for", ""), trusted)
     return {
         "request_id": journey.request_id,
         "method": exchange.method,
@@ -215,7 +236,7 @@ def _fields(exchange: Exchange, seconds: float) -> dict[str, object]:
         "body_bytes": exchange.body_bytes,
         "code": error.code if error else None,
         "reason": _URL.sub(r"\1://\2/...", reason(error))[:500] if error else None,
-        "client_ip": peer[0].removeprefix("::ffff:") if peer else None,
+        "client_ip": client or None,
     }
 
 

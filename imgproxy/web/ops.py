@@ -69,7 +69,8 @@ class Pulse:
 class Ops:
     """Answers ``paths``, and hands everything else to ``images``.
 
-    The look-up is a set: images do not pay for the routing of these few paths.
+    The look-up is a set: images do not pay for the routing of these few paths. ``obstacle`` says why this node had
+    better get no requests now; nothing if it may.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class Ops:
         *,
         path_prefix: str = "",
         landing: str = LANDING,
+        obstacle: Callable[[], str] = str,
     ) -> None:
         self.draining = False
+        self._obstacle = obstacle
         self._images = images
         self._pulse = Pulse(probe)
         self._landing = landing
@@ -138,6 +141,8 @@ class Ops:
     async def _readyz(self, _request: Request) -> Response:
         if self.draining:
             return self._say("draining", 503)
+        if obstacle := self._obstacle():
+            return self._say(obstacle, 503)
         return self._say("ok") if await self._pulse.beats() else self._say("cannot render", 503)
 
     def _say(self, text: str, status: int = 200, media_type: str = "text/plain") -> Response:

@@ -1,16 +1,23 @@
-"""HTTP/1.1 on one connection: uvicorn's httptools protocol, made byte exact and patient only so long.
+"""HTTP/1.1 on one connection: uvicorn's httptools protocol, made byte exact, strict, and patient only so long.
 
 What it adds: request targets arrive as they were sent, bytes above 0x7f included (curl sends them, Go
-serves them, llhttp refuses them); the head of a request has to arrive within a time and a size, which the
-parser does not limit; and a client that stops reading is cut off.
+serves them, llhttp refuses them). A head has to be unambiguous (``heads.py``), and to arrive within a time and a size.
+One request is read at a time: what follows it waits, unread, until it is answered, and is never looked at if
+there was something wrong with it. Bodies, which no image needs, are neither parsed nor kept: such a connection ends
+with its answer. A client that stops reading is cut off, and where there are too many connections, the
+one that has been idle for longest makes room.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from imgproxy.web.heads import BadHead, Head, check_beginning, read
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,8 +25,18 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from imgproxy.web.crowd import Crowd
+
+_log = logging.getLogger("imgproxy.connection")
+
 MAX_HEAD_BYTES = 64 * 1024
 """Longest request line plus headers."""
+
+_LINGER_S = 1.0
+"""How long a refused client is still listened to. Closing at once would reset the connection while it sends, and take
+the answer with it."""
+
+_REFUSAL = b"content-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\nconnection: close\r\n"
 
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
@@ -31,6 +48,9 @@ class Protocol(HttpToolsProtocol):
     """How long the head of a request may take from its first byte (the first one: from the connection)."""
     write_seconds = 10.0
     """How long a full send buffer may stand still."""
+    bodies = False
+    """Whether requests may have bodies: of a stated length, never in chunks."""
+    crowd: Crowd
 
     def __init__(
         self,
@@ -40,54 +60,54 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._line: bytes | None = b""  # the request line as far as it has come; None behind it
-        self._target: bytes | None = None  # as sent, where the parser gets a repaired one
-        self._head_bytes: int | None = 0  # None while a body may come
+        self._unread = bytearray()
+        self._searched = 0  # so far there is no end of a head in what is unread
+        self._target = b""
+        self._body = 0  # bytes of a body that are still to come
+        self._deaf = False  # whatever still comes is dropped
         self._late: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._late = self.loop.call_later(self.head_seconds, self.transport.close)
+        if not self.crowd.admit(self, self.connections):
+            self._refuse(503, "Too many connections.", b"retry-after: 1\r\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.crowd.leave(self)
         for timer in (self._late, self._stuck):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
+    def make_room(self) -> None:
+        """End, for others: nothing is under way here."""
+        self._deaf = True
+        self.connections.discard(self)
+        self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
-        if self._line is not None:
-            data = self._line + data
-            end = data.find(b"\n") + 1
-            if not end and len(data) <= MAX_HEAD_BYTES:
-                self._line = data
-                self._await_head()
-                return
-            data = self._repaired(data[:end]) + data[end:]
-            self._line = None
-        if self._head_bytes is not None:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._head_bytes:
-            self._await_head()
-            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response("Request head too large.")
+        if self._deaf:
+            return
+        self._unread += data
+        if self._body:
+            piece = bytes(self._unread[: self._body])
+            del self._unread[: len(piece)]
+            self._body -= len(piece)
+            super().data_received(piece)
+        self._proceed()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing() and not self._deaf:
+            self.crowd.rest(self)
+            self._proceed()
 
     def on_headers_complete(self) -> None:
-        self._head_bytes = None
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
         super().on_headers_complete()
-        target, self._target = self._target or self.url, None
-        if target.startswith(b"/"):
-            # The path is all before the first "?", a "#" included (imgproxy uses Go's RequestURI).
-            self.scope["raw_path"] = target.partition(b"?")[0]
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._line, self._head_bytes = b"", 0
+        # The path is all before the first "?", a "#" included (imgproxy uses Go's RequestURI).
+        self.scope["raw_path"] = self._target.partition(b"?")[0]
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -99,22 +119,84 @@ class Protocol(HttpToolsProtocol):
             self._stuck.cancel()
             self._stuck = None
 
+    def send_400_response(self, msg: str) -> None:
+        """What the parser refuses behind the gate."""
+        self._refuse(400, msg)
+
     def _unsupported_upgrade_warning(self) -> None:
         """Nothing: a client that offers h2c is answered in HTTP/1.1, and that is no news."""
+
+    @property
+    def _busy(self) -> bool:
+        return self._body > 0 or (self.cycle is not None and not self.cycle.response_complete)  # pyright: ignore[reportUnnecessaryComparison]
+
+    def _proceed(self) -> None:
+        """Read the next head, if it is its turn and it is there."""
+        if self._busy:
+            if len(self._unread) > MAX_HEAD_BYTES:
+                self.flow.pause_reading()  # until the answer is complete
+            return
+        if not self._unread or self._deaf:
+            return
+        end = self._unread.find(b"\r\n\r\n", self._searched) + len(b"\r\n\r\n")
+        try:
+            if max(end, len(self._unread) if end < len(b"\r\n\r\n") else 0) > MAX_HEAD_BYTES:
+                raise BadHead("Request head too large.")  # noqa: TRY301 - one place answers all of them
+            if end < len(b"\r\n\r\n"):
+                check_beginning(self._unread, self._searched)
+                self._searched = max(0, len(self._unread) - 3)
+                self._await_head()
+                return
+            head = read(bytes(self._unread[:end]))
+        except BadHead as bad:
+            self._refuse(400, str(bad))
+            return
+        del self._unread[:end]
+        self._searched = 0
+        self._begin(head)
+
+    def _begin(self, head: Head) -> None:
+        """Have the parser read a head, which starts the application."""
+        if head.body is None and self.bodies:
+            self._refuse(400, "Send the body with Content-Length.")
+            return
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        self.crowd.work(self)
+        self._target = head.target
+        super().data_received(_readable(head.text))
+        if self._deaf or head.body == 0:
+            return
+        if self.bodies and head.body:
+            self._body = head.body
+            self.data_received(b"")
+            return
+        self._deaf = True
+        self._unread.clear()
+        self.cycle.keep_alive = self.cycle.waiting_for_100_continue = False
 
     def _await_head(self) -> None:
         if self._late is None and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._late = self.loop.call_later(self.head_seconds, self.transport.close)
 
-    def _repaired(self, line: bytes) -> bytes:
-        """The request line with bytes above 0x7f percent-encoded, which is all that llhttp lets through."""
-        method, _, rest = line.partition(b" ")
-        target, _, version = rest.rpartition(b" ")
-        if line.isascii() or not target:
-            return line
-        self._target = target
-        return b" ".join((method, _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], target), version))
+    def _refuse(self, status: int, text: str, fields: bytes = b"") -> None:
+        """Answer without the application, and hang up."""
+        self._deaf = True
+        self._unread.clear()
+        self._unset_keepalive_if_required()
+        if self._late is not None:
+            self._late.cancel()
+        peer = self.client[0] if self.client else None
+        _log.info("refused a connection", extra={"fields": {"status": status, "reason": text, "client_ip": peer}})
+        if self.transport.is_closing():
+            return
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-length: {len(text)}\r\n".encode()
+        date = b"".join(b"%s: %s\r\n" % pair for pair in self.server_state.default_headers)
+        self.transport.write(head + _REFUSAL + date + fields + b"\r\n" + text.encode())
+        self.transport.write_eof()
+        self._late = self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def _watch_writing(self) -> None:
         waiting = self.transport.get_write_buffer_size()
@@ -128,6 +210,15 @@ class Protocol(HttpToolsProtocol):
             self._watch_writing()
 
 
-def limited(head_seconds: float, write_seconds: float) -> type[Protocol]:
+def _readable(head: bytes) -> bytes:
+    """The head with bytes above 0x7f in its request line percent-encoded, which is all that llhttp lets through."""
+    if head.isascii():
+        return head
+    line, end, fields = head.partition(b"\r\n")
+    return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line) + end + fields
+
+
+def limited(crowd: Crowd, head_seconds: float, write_seconds: float, *, bodies: bool = False) -> type[Protocol]:
     """The protocol with these limits: uvicorn makes the instances and knows nothing of them."""
-    return type("Limited", (Protocol,), {"head_seconds": head_seconds, "write_seconds": write_seconds})
+    own = {"crowd": crowd, "head_seconds": head_seconds, "write_seconds": write_seconds, "bodies": bodies}
+    return type("Limited", (Protocol,), own)

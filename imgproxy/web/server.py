@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from imgproxy.web.crowd import Crowd, most_connections
 from imgproxy.web.listening import BACKLOG, listening
 from imgproxy.web.protocol import limited
 
@@ -59,9 +60,12 @@ async def run(
     """
     with ExitStack() as sockets:
         listener = sockets.enter_context(listening(settings.bind))
-        server = _Server(app, settings, listener)
+        most = most_connections()
+        server = _Server(app, settings, listener, most)
         others = [
-            _Server(other, settings, sockets.enter_context(listening(bind))) for bind, other in (beside or {}).items()
+            # Operators send bodies, and are few.
+            _Server(other, settings, sockets.enter_context(listening(bind)), most, bodies=True)
+            for bind, other in (beside or {}).items()
         ]
         ending = _Ending(server, settings, on_drain)
         async with asyncio.TaskGroup() as group:
@@ -129,10 +133,13 @@ class _Ending:
 class _Server(uvicorn.Server):
     """A uvicorn server on a socket of ours, without signal handlers of its own."""
 
-    def __init__(self, app: ASGIApp, settings: WebSettings, listener: socket.socket) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: WebSettings, listener: socket.socket, most: int, *, bodies: bool = False
+    ) -> None:
+        self.crowd = Crowd(most)
         config = uvicorn.Config(
             app,
-            http=limited(settings.read_request_timeout, settings.write_response_timeout),
+            http=limited(self.crowd, settings.read_request_timeout, settings.write_response_timeout, bodies=bodies),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ from imgproxy.model import (
     Validators,
 )
 from imgproxy.options import Options
+from imgproxy.overload.buckets import Network
 from imgproxy.web.images import Images
 from imgproxy.web.responses import WebSettings
 
@@ -50,6 +51,7 @@ class Call:
     conditions: Conditions
     deadline: Deadline
     journey: Journey
+    crowded: bool = False
 
 
 @dataclass
@@ -60,9 +62,16 @@ class FakeService:
     calls: list[Call] = field(default_factory=list)
 
     async def serve(
-        self, target: str, client: Client, conditions: Conditions, deadline: Deadline, journey: Journey
+        self,
+        target: str,
+        client: Client,
+        conditions: Conditions,
+        deadline: Deadline,
+        journey: Journey,
+        *,
+        crowded: bool = False,
     ) -> Reply | Unchanged | RawReply:
-        call = Call(target, client, conditions, deadline, journey)
+        call = Call(target, client, conditions, deadline, journey, crowded)
         self.calls.append(call)
         outcome = self.outcome
         if inspect.iscoroutinefunction(outcome):
@@ -118,6 +127,8 @@ def images(
     vary: tuple[str, ...] = (),
     metrics: Metrics | None = None,
     behind_edge: bool = False,
+    trusted: Sequence[Network] = (),
+    is_loop: Callable[[str], bool] = lambda _: False,
     **settings: object,
 ) -> Images:
     service = outcome if isinstance(outcome, FakeService) else FakeService(outcome)
@@ -128,6 +139,8 @@ def images(
         lambda headers: Client(frozenset({"webp"}) if "image/webp" in headers.get("accept", "") else frozenset()),
         vary,
         behind_edge=behind_edge,
+        trusted=trusted,
+        is_loop=is_loop,
     )
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
 from imgproxy.freshness import FreshnessSettings
 from imgproxy.logs import LogSettings, configure
@@ -18,6 +22,9 @@ from imgproxy.web.ops import Ops
 from imgproxy.web.responses import WebSettings
 from imgproxy.web.server import run, start
 from tests.web.border import Call, FakeService, Outcome, reply
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
 
 async def serve(call: Call) -> Outcome:
@@ -33,13 +40,18 @@ async def probe(_deadline: Deadline) -> None:
     """Nothing: a pool that is always well."""
 
 
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the body of the request."""
+    await PlainTextResponse(await Request(scope, receive).body())(scope, receive, send)
+
+
 def say_ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
 
 
 async def main(given: dict[str, str]) -> None:
-    metrics_bind = given.pop("metrics_bind", "")
+    metrics_bind, echo_bind = given.pop("metrics_bind", ""), given.pop("echo_bind", "")
     settings = WebSettings.model_validate(given)
     metrics = Metrics()
     images = Images(FakeService(serve), settings, FreshnessSettings(), metrics, lambda _: Client())
@@ -48,7 +60,7 @@ async def main(given: dict[str, str]) -> None:
         ops,
         settings,
         on_drain=ops.drain,
-        beside={metrics_bind: metrics.asgi()} if metrics_bind else {},
+        beside={bind: app for bind, app in ((metrics_bind, metrics.asgi()), (echo_bind, echo)) if bind},
         on_ready=say_ready,
     )
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import string
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgproxy.fields import is_field_value
 from imgproxy.web.disposition import content_disposition, source_name
 
 
@@ -55,3 +59,14 @@ def test_no_name_leaves_its_quotes(stem: str) -> None:
     assert plain.isprintable()
     assert not set(plain) & set('\\/%:"')
     assert encoded == "" or encoded.startswith("; filename*=UTF-8''")
+
+
+def test_no_code_point_breaks_out() -> None:
+    allowed = set(string.ascii_letters + string.digits + "._()+,=@~- %';\"*")
+    for start in range(0, sys.maxunicode + 1, 100):
+        text = "".join(chr(each) for each in range(start, min(start + 100, sys.maxunicode + 1)))
+        for stem, extension in (("a" + text + "a", ".png"), ("a", "." + text)):
+            value = content_disposition(stem, extension, attachment=False)
+            assert set(value) <= allowed, hex(start)
+            assert value.count('"') == 2
+            assert is_field_value(value)

@@ -57,13 +57,41 @@ def test_the_page_underlines_the_faulty_part() -> None:
     assert "<x>" not in page
 
 
-def test_the_page_of_an_internal_error_has_the_traceback() -> None:
+def broken() -> InternalError:
+    """An internal error as it comes about, with what no client must read."""
+    key = "943b421c9eb07c830af8"
+    try:
+        try:
+            raise FileNotFoundError(2, f"no such file, key={key}", "/srv/secret/a.jpg")  # noqa: TRY301
+        except FileNotFoundError as cause:
+            raise InternalError(repr(cause)) from cause
+    except InternalError as error:
+        return error
+
+
+@pytest.mark.parametrize("accept", [CHROME_PAGE, CHROME_IMG, "text/plain", "application/problem+json"])
+def test_an_internal_error_tells_where_it_happened_and_nothing_of_the_server(accept: str) -> None:
+    shown = said(broken(), accept)[1]
+    assert "FileNotFoundError" in shown
+    for secret in ("/srv", "secret/", "943b", __file__, "imgproxy/", "site-packages"):
+        assert secret not in shown
+    if accept == CHROME_PAGE:
+        assert "<details>" in shown
+        assert f"{__name__}.broken:" in shown
+
+
+def test_an_internal_error_cannot_write_the_page() -> None:
+    odd = type("</pre><script>", (Exception,), {})
     error = InternalError("oh </pre><script>")
-    error.__cause__ = ValueError("cause")
-    page = said(error, CHROME_PAGE)[1]
-    assert "<details>" in page
-    assert "ValueError: cause" in page
-    assert "<script>" not in page
+    error.__cause__ = odd()
+    assert "<script>" not in said(error, CHROME_PAGE)[1]
+
+
+@pytest.mark.parametrize("accept", [CHROME_PAGE, CHROME_IMG, "text/plain", "application/problem+json"])
+def test_urls_are_told_without_user_and_query(accept: str) -> None:
+    shown = said(SourceTimeout("'https://me:s3cret@cdn.example.com/mark.png?token=s3cret' is slow"), accept)[1]
+    assert "s3cret" not in shown
+    assert "mark.png" in shown
 
 
 @pytest.mark.parametrize("accept", [CHROME_IMG, SAFARI_IMG, "image/*"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -235,22 +236,57 @@ async def test_unknown_exceptions_are_internal_errors_with_a_traceback_in_the_lo
     assert "ZeroDivisionError" in logging.Formatter().formatException(line.exc_info)
 
 
-async def test_too_many_requests_at_once() -> None:
+async def test_in_a_crowd_only_what_is_at_hand_is_answered() -> None:
     release = asyncio.Event()
 
-    async def wait(_call: Call) -> Outcome:
+    async def remember_one(call: Call) -> Outcome:
+        if call.target == "/unsafe/plain/remembered":
+            return reply()
+        if call.crowded:
+            return QueueFull("crowded")
         await release.wait()
         return reply()
 
-    app = images(wait, max_clients=2)
+    app = images(remember_one, max_clients=2)
     async with asyncio.TaskGroup() as group:
         first = [group.create_task(ask(app)) for _ in range(2)]
         await asyncio.sleep(0.01)
         refused = await ask(app)
+        remembered = await ask(app, "/unsafe/plain/remembered")
         release.set()
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert remembered.status_code == 200
     assert [(await task).status_code for task in first] == [200, 200]
     assert (await ask(app)).status_code == 200
+
+
+async def test_without_a_limit_there_is_no_crowd() -> None:
+    service = FakeService(reply())
+    await ask(images(service, max_clients=0))
+    assert not service.calls[0].crowded
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "client"),
+    [((), b"198.51.100.7", "192.0.2.1"), (("192.0.2.0/24",), b"10.0.0.1, 198.51.100.7", "198.51.100.7")],
+)
+async def test_the_client_is_whom_trusted_proxies_name(
+    trusted: tuple[str, ...], forwarded: bytes, client: str, lines: list[logging.LogRecord]
+) -> None:
+    service, wire = FakeService(reply()), Wire()
+    app = images(service, trusted=[ip_network(each) for each in trusted])
+    await app(scope("GET", b"/x", (b"x-forwarded-for", forwarded)), wire.receive, wire.send)
+    assert service.calls[0].journey.client == client
+    assert getattr(lines[0], "fields", {})["client_ip"] == client
+
+
+async def test_a_request_that_has_been_here_before_is_refused() -> None:
+    service = FakeService(reply())
+    app = images(service, is_loop=lambda passed: "me" in passed)
+    looped = await ask(app, cdn_loop="other, me")
+    assert (looped.status_code, looped.text) == (403, "Forbidden")
+    assert service.calls == []
+    assert (await ask(app, cdn_loop="other")).status_code == 200
 
 
 async def test_a_client_that_goes_away_takes_its_work_with_it(lines: list[logging.LogRecord]) -> None:

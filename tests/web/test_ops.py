@@ -62,6 +62,16 @@ async def test_health_fails_with_the_pool(pool: Pool) -> None:
     assert (await get(app(pool), "/livez")).status_code == 200
 
 
+async def test_an_obstacle_makes_it_not_ready(pool: Pool) -> None:
+    found = [""]
+    one = Ops(images(reply()), WebSettings(), pool.probe, obstacle=lambda: found[0])
+    assert (await get(one, "/readyz")).status_code == 200
+    found[0] = "the event loop was blocked"
+    answer = await get(one, "/readyz")
+    assert (answer.status_code, answer.text) == (503, "the event loop was blocked")
+    assert (await get(one, "/livez")).status_code == 200
+
+
 async def test_a_probe_that_hangs_fails(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops, "PROBE_SECONDS", 4.5)
     pool.seconds = 60

@@ -241,6 +241,48 @@ def test_metrics_have_their_own_listener() -> None:
         assert it.end()[0] == 0
 
 
+def all_of(port: int, *pieces: bytes) -> bytes:
+    """What comes back for these pieces, one after the other, until the connection ends."""
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(0.02)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+
+
+def test_listeners_beside_take_bodies_of_a_stated_length() -> None:
+    port = free_port()
+    with served(echo_bind=f"127.0.0.1:{port}", keep_alive_timeout="1") as it:
+        assert all_of(port, POST + b"Connection: close\r\n\r\nhello").endswith(b"hello")
+        assert all_of(port, POST + b"Connection: close\r\n\r\n", b"he", b"llo").endswith(b"hello")
+        # What follows the body is the next head, and nothing but that.
+        twice = all_of(port, POST + b"\r\nhelloPO", POST[2:] + b"Connection: close\r\n\r\nagain")
+        assert (twice.count(b"HTTP/1.1 200"), twice.endswith(b"again")) == (2, True)
+        for follow in (b"\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", b"x" * 70_000, b"GET /\r\n\r\n"):
+            said = all_of(port, POST + b"\r\nhello" + follow)
+            assert [said.count(b"HTTP/1.1 %d" % status) for status in (200, 400)] == [1, 1]
+        chunked = all_of(port, POST.replace(b"Content-Length: 5", b"Transfer-Encoding: chunked") + b"\r\n0\r\n\r\n")
+        assert chunked.count(b"HTTP/1.1 ") == chunked.count(b"HTTP/1.1 400") == 1
+        assert it.end()[0] == 0
+
+
+def test_a_flood_of_pipelined_requests_waits_outside() -> None:
+    with served(keep_alive_timeout="1") as it, it.connect() as connection:
+        connection.setblocking(False)
+        flood = memoryview(
+            b"GET /slow/0.5 HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 500_000
+        )
+        sent, end = 0, time.monotonic() + 0.4
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                sent += connection.send(flood[sent : sent + 65536])
+        assert sent < len(flood) / 2  # the kernel's buffers, and no more than a head's length in ours
+        assert it.ask(b"/y")[2] == b"/y"
+
+
 def test_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "s"
     for _ in range(2):  # the second start finds what the first one left
