@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from itsdangerous.encoding import base64_encode
@@ -31,6 +32,13 @@ def _hex_list(value: object) -> object:
 HexList = Annotated[tuple[bytes, ...], BeforeValidator(_hex_list)]
 
 
+def _path(value: object) -> object:
+    return Path(value) if value and isinstance(value, str) else value or None
+
+
+FilePath = Annotated[Path | None, BeforeValidator(_path)]
+
+
 class SigningSettings(RoomSettings):
     """Which signatures are good."""
 
@@ -40,10 +48,30 @@ class SigningSettings(RoomSettings):
         description="Hex-encoded keys, separated by commas; with salts, URLs must be signed.",
     )
     salt: HexList = Field(default=(), repr=False, description="Hex-encoded salts, one for each key.")
-    signature_size: int = Field(default=32, ge=1, le=32, description="Bytes of the digest that a signature carries.")
+    key_path: FilePath = Field(
+        default=None,
+        description="File with a hex-encoded key on each line, in the place of IMGPROXY_KEY; `#` begins a comment. "
+        "Read again when it changes.",
+    )
+    salt_path: FilePath = Field(
+        default=None, description="File with a hex-encoded salt on each line, in the place of IMGPROXY_SALT."
+    )
+    signature_size: int = Field(
+        default=32,
+        ge=1,
+        le=32,
+        description="Bytes of the digest that a signature carries. Fewer than 16 can be found by trying: "
+        "for 8 one URL in 2^64 tries, for 4 one in 2^32.",
+    )
     trusted_signatures: Words = Field(
         default=(), repr=False, description="Texts accepted in the place of a signature, without any check."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_files(cls, given: object) -> object:
+        named = cast("dict[str, object]", given)  # pydantic hands over the keyword arguments
+        return named | {name: _filed(named, name) for name in ("key", "salt") if named.get(f"{name}_path")}
 
     @model_validator(mode="after")
     def _pairs(self) -> SigningSettings:
@@ -52,6 +80,37 @@ class SigningSettings(RoomSettings):
                 f"IMGPROXY_KEY has {len(self.key)} keys and IMGPROXY_SALT {len(self.salt)} salts: give one salt per key"
             )
         return self
+
+    @property
+    def fingerprint(self) -> str:
+        """What servers with the same keys call themselves to each other. Tells nothing of the keys."""
+        if not self.key:
+            return "imgproxy-unsigned"
+        return "imgproxy-" + hashlib.sha256(b"CDN-Loop" + self.key[0] + self.salt[0]).hexdigest()[:16]
+
+
+def _filed(given: Mapping[str, object], name: str) -> tuple[bytes, ...]:
+    """The keys or salts in the file that the settings name, imgproxy 3's ``-keypath`` format. Raises ``ValueError``."""
+    variable, path = f"IMGPROXY_{name.upper()}", Path(str(given[f"{name}_path"]))
+    if given.get(name):
+        raise ValueError(f"give one of {variable} and {variable}_PATH")
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines()]
+    except OSError as error:
+        raise ValueError(f"{variable}_PATH: {error.strerror}: {path}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{variable}_PATH: {path} is not text") from None
+    found: list[bytes] = []
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith("#"):
+            try:
+                found.append(bytes.fromhex(line))
+            except ValueError:
+                raise ValueError(f"{variable}_PATH: expected hexadecimal digits in {path}, line {number}") from None
+    if not found:
+        # A file that is being written is empty for a moment; no keys would mean that nothing is checked.
+        raise ValueError(f"{variable}_PATH: there is nothing in {path}")
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import random
 import string
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import assume, given
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from imgproxy.dialects.imgproxy import Dialect
-from imgproxy.errors import BadSignature, MissingSignature
+from imgproxy.errors import BadSignature, ImageError, MissingSignature
 from imgproxy.signing import KeyPair, Signer, SigningSettings, path_of
 
 # Spec §1.2: recomputed vectors.
@@ -191,3 +195,125 @@ def test_a_refusal_names_the_likely_mistake(signature: str, reason: str) -> None
 def test_paths_of_sources(source: str, options: tuple[str, ...], base64: bool, path: str) -> None:
     assert path_of(source, options, base64=base64) == path
     assert Dialect().read(path).source.url == source
+
+
+def test_every_bit_of_a_signature_counts() -> None:
+    signer, path = Signer([OLD, NEW]), "/rs:fit:300:300/plain/https://example.com/a.jpg"
+    digest = base64.urlsafe_b64decode(NEW.sign(path) + "=")
+    for bit in range(256):
+        flipped = bytearray(digest)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BadSignature):
+            signer.verify(base64.urlsafe_b64encode(flipped).decode().rstrip("="), path)
+    assert signer.verify(NEW.sign(path), path) == 1
+
+
+def test_a_signature_has_one_spelling() -> None:
+    # The fourth-to-last character of base64 carries bits that no byte needs: decoders take any of them.
+    signer, path = Signer([NEW]), next(path for n in range(99) if {"-", "_"} <= set(NEW.sign(path := f"/{n}")))
+    good = NEW.sign(path)
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    last = alphabet.index(good[-1])
+    assert last % 4 == 0
+    others = {good[:-1] + alphabet[last + spare] for spare in (1, 2, 3)}
+    others |= {
+        good.replace("-", "+"),
+        good.replace("_", "/"),
+        good + "=",
+        good.swapcase(),
+        quote(good, safe="").lower(),
+    }
+    others |= {good.replace("-", "%2D"), good + "A", good + good, "A" + good, "\0" + good, good + "\0", " " + good}
+    others |= {good[:size] for size in range(43)} | {good[start:] for start in range(1, 43)}
+    for other in others - {good}:
+        with pytest.raises(BadSignature):
+            signer.verify(other, path)
+
+
+PIECES = ["%", "%2F", "/", "//", ":", "@", "=", "+", "-", "_", "\xff", "?", "#", ".", "../", "plain/", "\0"]
+
+
+def change(url: str, chance: random.Random, others: list[str]) -> str:
+    at = chance.randrange(1, max(2, len(url)))
+    match chance.randrange(5):
+        case 0:
+            return url[:at] + chr(chance.randrange(256)) + url[at + 1 :]
+        case 1:
+            return url[:at] + chance.choice(PIECES) + url[at:]
+        case 2:
+            return url[:at] + url[at + chance.randint(1, 5) :]
+        case 3:
+            return url[:at] + chr(ord(url[at : at + 1] or "x") ^ (1 << chance.randrange(8))) + url[at + 1 :]
+        case _:
+            return url[:1] + chance.choice(others)[1:44] + url[44:]  # the signature of another one
+
+
+def mutated(seed: int, count: int) -> Iterator[str]:
+    """Signed URLs that something happened to; none of them is the one that was signed."""
+    chance, dialect, signer = random.Random(seed), Dialect(), Signer([NEW])
+    good = [
+        signer.sign(path_of(source, options, base64=encoded))
+        for source in ("https://example.com/a.jpg", "local:///photo.png")
+        for options in ([], ["rs:fill:300:200"], ["w:9", "f:webp", "cb:v1"])
+        for encoded in (False, True)
+    ]
+    signed = {(split.signature, split.path) for split in map(dialect.split, good)}
+    while count:
+        url = chance.choice(good)
+        for _ in range(chance.randint(1, 3)):
+            url = change(url, chance, good)
+        try:
+            split = dialect.split(url)
+        except ImageError:
+            count -= 1
+            continue
+        # What the dialect repairs to the very same bytes is the same URL.
+        if (split.signature, split.path) not in signed:
+            count -= 1
+            yield url
+
+
+@pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.soak)])
+def test_no_mutated_url_is_accepted(count: int) -> None:
+    signer, dialect = Signer([OLD, NEW]), Dialect()
+    tried = 0
+    for url in mutated(count, count):
+        split = dialect.split(url)
+        with pytest.raises((BadSignature, MissingSignature)):
+            signer.verify(split.signature, split.path)
+        tried += 1
+    assert tried > count / 2
+
+
+def files(tmp_path: Path, key: str, salt: str) -> dict[str, str]:
+    (tmp_path / "key").write_text(key)
+    (tmp_path / "salt").write_text(salt)
+    return {"key_path": str(tmp_path / "key"), "salt_path": str(tmp_path / "salt")}
+
+
+def test_keys_from_files(tmp_path: Path) -> None:
+    given = files(tmp_path, "# old\naa\n\n  # new\nBB\n", "01\r\n02")
+    settings = SigningSettings.model_validate(given)
+    assert (settings.key, settings.salt) == ((b"\xaa", b"\xbb"), (b"\x01", b"\x02"))
+    assert "aa" not in repr(settings).replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize(
+    ("key", "salt", "also", "said"),
+    [
+        ("", "01", {}, "IMGPROXY_KEY_PATH: there is nothing in"),
+        ("# nothing\n", "01", {}, "there is nothing in"),
+        ("deadbee", "01", {}, "expected hexadecimal digits"),
+        ("aa\nsecret", "01\n02", {}, "line 2"),
+        ("aa\nbb", "01", {}, "2 keys"),
+        ("\xe9", "01", {}, "is not text"),
+        ("aa", "01", {"key": "bb"}, "give one of IMGPROXY_KEY and IMGPROXY_KEY_PATH"),
+        ("aa", "01", {"salt_path": "/nowhere/salt"}, "IMGPROXY_SALT_PATH: No such file or directory: /nowhere/salt"),
+    ],
+)
+def test_bad_key_files(tmp_path: Path, key: str, salt: str, also: dict[str, str], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SigningSettings.model_validate(files(tmp_path, key, salt) | also)
+    (mistake,) = caught.value.errors(include_input=False, include_url=False)
+    assert said in mistake["msg"]
+    assert not {"deadbee", "secret"} & set(mistake["msg"].split())
