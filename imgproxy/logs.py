@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, cast
 from pydantic import Field
 
 from imgproxy.environment import RoomSettings
+from imgproxy.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,9 +57,12 @@ class LogSettings(RoomSettings):
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     """Send every logger to ``stream`` (standard error, so that ``imgproxy sign`` can be piped)."""
     target = stream or sys.stderr
-    handler = logging.StreamHandler(target)
+    handler = logging.StreamHandler(target) if stream else _handler(target)
     handler.setFormatter(_formatter(settings.log_format, colours=target.isatty()))
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, Sink):
+            former.close()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[settings.log_level])
     logging.captureWarnings(capture=True)
@@ -66,6 +70,18 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     # a trace message per connection unless its logger has a level of its own.
     for chatty in ("uvicorn.error", "httpx", "httpcore", "aiohttp"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def dropped_lines() -> int:
+    """Lines that were dropped because nobody read them in time."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, Sink))
+
+
+def _handler(target: TextIO) -> logging.Handler:
+    try:
+        return Sink(target.fileno())
+    except OSError:  # not opened by this user, or no file at all: then it is waited for
+        return logging.StreamHandler(target)
 
 
 def _formatter(log_format: str, *, colours: bool) -> logging.Formatter:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgproxy.logs import JsonLines, Logfmt, LogSettings, Pretty, configure, printable
+from imgproxy.sink import Sink
 
 NASTY = "a\r\nlevel=error\x1b[31m\u2028\u202e\udc80\x7f\x9b\0"
 
@@ -103,8 +105,11 @@ def test_configure_sends_everything_to_one_stream() -> None:
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["yes"]
     configure(LogSettings())
     (handler,) = logging.getLogger().handlers
-    assert isinstance(handler, logging.StreamHandler)
-    assert handler.stream is sys.stderr
+    assert isinstance(handler, Sink)
+    assert os.path.samestat(os.fstat(handler._fd), os.fstat(sys.stderr.fileno()))
+    configure(LogSettings())
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handler._fd)
 
 
 @pytest.mark.parametrize("wrong", [{"log_format": "xml"}, {"log_level": "loud"}])
