@@ -14,7 +14,7 @@ from imgproxy.formats import AVIF, FORMATS, JPEG, PNG, SVG, WEBP
 from imgproxy.model import Client, Delivery, Encoding, ImageRequest, Limits, Plan, SourceRef
 from imgproxy.negotiation import NegotiationSettings, Negotiator
 from imgproxy.options import OPTIONS, Expires, Filename, Options, ReturnAttachment, SkipProcessing, read_segment
-from imgproxy.planning import Planner, PlanSettings
+from imgproxy.planning import Planner, PlanSettings, cheaper
 from imgproxy.presets import Presets
 from tests.options.reading import read
 from tests.options.strategies import option_sets
@@ -289,3 +289,29 @@ def test_a_format_that_cannot_be_written_may_be_overridden() -> None:
     assert rule.choose(JPEG, animated=False, alpha=False) is AVIF
     with pytest.raises(UnsupportedFormat):
         planned("f:heic")
+
+
+BOTH = Client(frozenset({"avif", "webp"}))
+
+
+def test_in_a_hurry_encoders_do_less() -> None:
+    slow = planned(
+        "", avif_speed=2, webp_effort=6, png_quantize=True, jpeg_progressive=True, use_linear_colorspace=True
+    )
+    quick = cheaper(slow)
+    assert (quick.encoding.avif_speed, quick.encoding.webp_effort) == (9, 0)
+    assert not any([quick.encoding.png_quantize, quick.encoding.jpeg_progressive, quick.linear_light])
+    assert (quick.source, quick.options, quick.limits) == (slow.source, slow.options, slow.limits)
+    assert quick.key != slow.key
+    assert cheaper(quick) == quick
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+@pytest.mark.parametrize("text", ["", "f:png"])
+def test_in_a_hurry_webp_takes_the_place_of_avif_where_either_will_do(text: str, *, enforced: bool) -> None:
+    settings = {f"{'enforce' if enforced else 'auto'}_{name}": True for name in ("avif", "webp")}
+    planner = Planner(negotiator=Negotiator(NegotiationSettings.model_validate(settings)))
+    rule = cheaper(planner.plan(request(text), BOTH)).formats
+    assert AVIF not in (*rule.automatic, *rule.enforced)
+    only = planner.plan(request(text), Client(frozenset({"avif"})))
+    assert cheaper(only).formats == only.formats
