@@ -167,6 +167,11 @@ class Cluster:
         """Take a node away: no goodbye to anybody."""
         self.nodes[number].stop(signal.SIGKILL)
 
+    @property
+    def edge_process(self) -> Process:
+        """Nginx' master."""
+        return self._nginx
+
     def stop_edge(self) -> None:
         self._nginx.stop()
 
@@ -255,8 +260,10 @@ class Cluster:
             # The folder is this user's; nginx started by root would give its work to somebody else.
             "user": "root" if os.geteuid() == 0 else "",
         }
+        given |= fields
+        self.edge = str(given["listen"])
         nodes = tuple(node.bind for node in self.nodes)
-        write(edge_of(Settings.read(self._environment), nodes, **(given | dict(fields))), folder)
+        write(edge_of(Settings.read(self._environment), nodes, **given), folder)
         command = ["nginx", "-p", f"{folder}/", "-c", f"{folder}/nginx.conf", "-g", "daemon off;"]
         return Process(command, self.folder / "edge.log", lambda: _answers(f"http://{self.edge}/edge-health"))
 

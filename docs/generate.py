@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from imgproxy import errors  # noqa: E402 - found by the line above
 from imgproxy.formats import Format  # noqa: E402
-from imgproxy.metrics import ERROR_TYPES, SPANS, CacheState, Metrics  # noqa: E402
+from imgproxy.metrics import ERROR_TYPES, SPANS, CacheState, Metrics, NodeState  # noqa: E402
 from imgproxy.options import OPTIONS  # noqa: E402
 from imgproxy.options.base import Argument, Option, Spelling  # noqa: E402
 from imgproxy.settings import ROOMS, extras, names, variable  # noqa: E402
@@ -251,7 +251,7 @@ def metrics_page() -> str:
         f"- `span`: {words(SPANS)}\n"
         "- `status`: an HTTP status\n"
         "- `format`: a result format, or `raw`\n"
-        "- `reason`: `killed` (at a deadline) or `crashed`\n"
+        "- `reason` of restarts: `crashed`, `killed` (at a deadline), `memory` or `recycled`\n"
     )
 
 
@@ -262,6 +262,7 @@ def metric_rows() -> Iterator[tuple[str, ...]]:
     metrics.watch(workers, workers)
     one = {"": 1}
     metrics.watch_caches(lambda: CacheState({("", ""): 1}, one, one, one, one, 0, one, 0, 0, 0))
+    metrics.watch_node(lambda: NodeState(one, one, 0, 0, 0, 0, {("", ""): 1}, 0, one, 0, 0, 0, 0, 0, True, 0))
     # A series shows its labels once something was counted.
     metrics.answered(200, 0.0, dict.fromkeys(SPANS, 0.0))
     metrics.moved(1, 1, "jpeg")

@@ -16,18 +16,25 @@ from imgproxy.clock import unix_seconds
 from imgproxy.dialects.imgproxy import Dialect
 from imgproxy.edge.announce import Edges
 from imgproxy.etags import Tags
+from imgproxy.fields import is_loop
 from imgproxy.flight import Flights
 from imgproxy.making import Made, Makings
-from imgproxy.metrics import Metrics
+from imgproxy.metrics import Metrics, NodeState
 from imgproxy.model import StillGood
 from imgproxy.negotiation import Negotiator
 from imgproxy.origins.configured import fallback, watermark
 from imgproxy.origins.fetch import Origins
 from imgproxy.overload.admission import PLACES_PER_WORKER, Admission
+from imgproxy.overload.buckets import Rates
+from imgproxy.overload.cost import Costs
+from imgproxy.overload.lag import Lag
+from imgproxy.overload.pressure import Groups, Pressure
 from imgproxy.planning import Planner
 from imgproxy.purging import Purging
+from imgproxy.reloading import Reloading
 from imgproxy.render.pool import Pool
-from imgproxy.service import Service
+from imgproxy.render.sandbox import LAYERS
+from imgproxy.service import Rules, Service
 from imgproxy.signing import Signer
 from imgproxy.web import server
 from imgproxy.web.admin import Admin
@@ -57,14 +64,19 @@ class Node:
 async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Node]:
     """A node with its render processes running, until the block ends."""
     async with AsyncExitStack() as open_things:
-        origins = Origins(settings.origin)
+        pool = Pool(
+            settings.pool.workers,
+            budget=settings.pool.budget,
+            max_jobs=settings.pool.worker_max_jobs,
+            require_sandbox=settings.pool.require_sandbox,
+        )
+        places, loop_id = PLACES_PER_WORKER * pool.size, settings.loop_id
+        origins = Origins(settings.origin, places=places, loop_id=loop_id)
         open_things.push_async_callback(origins.aclose)
         mark = watermark(origins, settings.configured)
         open_things.callback(mark.close)
         stand_in = fallback(origins, settings.configured)
         open_things.callback(stand_in.close)
-        pool = Pool(settings.pool.workers)
-        admission = Admission(PLACES_PER_WORKER * pool.size, settings.overload.requests_queue_size)
         open_things.push_async_callback(pool.aclose)
         await pool.start()
         lifetime = partial(freshness.lifetime, settings.freshness)
@@ -77,16 +89,25 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
                 now=unix_seconds,
             )
         )
+        pressure = Pressure(Groups.own().used, (caches.shrink,))
+        admission = Admission(
+            places, settings.overload.requests_queue_size, pool.size, shedding=lambda: pressure.shedding
+        )
         edges = await open_things.enter_async_context(Edges.of(settings.edge)) if settings.edge.edge_urls else None
         # Above what makings use, so that they end first.
         flights = await open_things.enter_async_context(Flights[Made | StillGood]())
 
+        def rules(fresh: Settings) -> Rules:
+            # Of the new settings only what may change while the server runs.
+            planner = Planner(settings.plan, fresh.presets, negotiator, watermark=mark.identity)
+            return Rules(Signer.of(fresh.signing), planner)
+
         dialect = Dialect(settings.dialect)
         negotiator = Negotiator(settings.negotiation)
+        rates = Rates(settings.rate)
         service = Service(
             dialect=dialect,
-            signer=Signer.of(settings.signing),
-            planner=Planner(settings.plan, settings.presets, negotiator, watermark=mark.identity),
+            rules=rules(settings),
             tags=Tags(settings.tag.etag_buster, settings.tag.last_modified_buster),
             origins=origins,
             purges=caches.purges,
@@ -96,20 +117,34 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
                 caches.results,
                 caches.sources,
                 caches.refusals,
+                caches.poison,
+                Costs(),
                 admission,
                 pool,
                 mark,
                 unix_seconds,
                 caches.remote.leases,
+                caches.kin if settings.overload.brownout else None,
+                settings.web.timeout,
             ),
             fallback=stand_in,
             lifetime=lifetime,
             refreshing=asyncio.Semaphore(max(1, admission.places // 2)),
             behind_edge=edges is not None,
+            rates=rates,
+            brownout=settings.overload.brownout,
         )
+        purging = _purging(settings, caches, edges)
+
+        def adopt(fresh: Settings) -> None:
+            service.rules, purging.presets = rules(fresh), fresh.presets
+
+        reloading = Reloading(settings, lambda settings: settings.files, adopt)
+        lag = Lag()
         metrics = Metrics(settings.metrics)
         metrics.watch(pool, admission)
         metrics.watch_caches(partial(caches.state, flights))
+        metrics.watch_node(partial(_state, pool, origins, caches, admission, rates, pressure, lag, reloading))
         images = Images(
             service,
             settings.web,
@@ -117,11 +152,58 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
             metrics,
             negotiator.client,
             negotiator.vary,
+            trusted=settings.rate.trusted_proxies,
+            is_loop=lambda passed: is_loop(passed, loop_id),
             behind_edge=edges is not None,
         )
-        ops = Ops(images, settings.web, pool.probe, path_prefix=settings.dialect.path_prefix, landing=landing)
-        admin = Admin(_purging(settings, caches, edges), settings.admin, dialect.rewritten)
+        ops = Ops(
+            images,
+            settings.web,
+            pool.probe,
+            path_prefix=settings.dialect.path_prefix,
+            landing=landing,
+            obstacle=lambda: lag.obstacle,
+        )
+        admin = Admin(purging, settings.admin, dialect.rewritten)
+        for watch in (pressure.watch(), lag.watch(), reloading.watch()):
+            open_things.push_async_callback(_ended, asyncio.get_running_loop().create_task(watch))
         yield Node(service, ops, metrics, pool, admin)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _state(
+    pool: Pool,
+    origins: Origins,
+    caches: Caches,
+    admission: Admission,
+    rates: Rates,
+    pressure: Pressure,
+    lag: Lag,
+    reloading: Reloading,
+) -> NodeState:
+    """What the metrics say of a node's defences."""
+    return NodeState(
+        sandbox={layer: layer in pool.sandbox.held for layer in LAYERS},
+        guarded=origins.refused,
+        resting=origins.resting,
+        fetching=origins.in_flight,
+        waiting_for_origins=origins.waiting,
+        poisoned=caches.poison.entries,
+        refused={(lane.value, reason): count for (lane, reason), count in admission.refused.items()},
+        queued_seconds=admission.wait,
+        rated=rates.refused,
+        memory_level=int(pressure.level),
+        memory_fraction=pressure.fraction,
+        lag_seconds=lag.lag,
+        stalls=lag.stalls,
+        dropped_lines=logs.dropped_lines(),
+        reloaded=reloading.last_successful,
+        reloaded_at=reloading.last_success_at,
+    )
 
 
 def _purging(settings: Settings, caches: Caches, edges: Edges | None) -> Purging:
@@ -167,6 +249,7 @@ def _facts(settings: Settings, running: Node) -> list[str]:
     return [
         f"imgproxy-server {__version__}",
         f"render processes: {running.pool.size}",
+        f"sandbox: {running.pool.sandbox}",
         f"signing keys: {keys}" if keys else "signing keys: none, URLs are NOT checked (set IMGPROXY_KEY and _SALT)",
         f"presets: {', '.join(settings.presets.names) or 'none'}",
         f"local files: {settings.origin.local_filesystem_root or 'off'}",

@@ -1,4 +1,4 @@
-"""The command line: serve, demo, sign, explain, render, purge, nginx, health, version. Bare ``imgproxy`` serves."""
+"""The command line: serve, demo, sign, explain, render, purge, nginx, doctor, health, version. Bare, it serves."""
 
 from __future__ import annotations
 
@@ -133,6 +133,29 @@ def render(source: str, out: Path, options: tuple[str, ...]) -> None:
     size = f"{rendition.width}x{rendition.height}"
     frames = f", {rendition.frames} frames" if rendition.frames > 1 else ""
     click.echo(f"{out}: {rendition.format.name} {size}{frames}, {len(rendition.body)} bytes")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(*, as_json: bool) -> None:
+    """Say whether a server with these settings would be well here; exit with 1 if something is amiss.
+
+    Starts a render process and looks how much of its sandbox holds; asks Redis, and for watermark and fallback image.
+    """
+    from imgproxy.doctor import examine  # noqa: PLC0415 - only this command needs all of the server's parts
+
+    async def findings() -> list[Step]:
+        return [step async for step in examine(settings)]
+
+    settings = _settings()
+    steps = asyncio.run(findings())
+    failed = any(not step.good for step in steps)
+    if as_json:
+        click.echo(json.dumps({"good": not failed, "findings": [step.as_dict() for step in steps]}, indent=2))
+    else:
+        for line in _lines(steps):
+            _out.print(line)
+    sys.exit(1 if failed else 0)
 
 
 @main.command()

@@ -93,8 +93,11 @@ class Outgoing:
 
     @property
     def stale(self) -> bool:
-        """Whether it is past its lifetime, or a purge ended it. What was made or vouched for just now never is."""
-        return self.found.tier != "" and self.found.ttl <= 0
+        """Whether a better one is to be had soon: it is past its lifetime, a purge ended it, or it was made in a hurry.
+
+        What was made or vouched for just now is none of the first two.
+        """
+        return self.found.degraded or (self.found.tier != "" and self.found.ttl <= 0)
 
     @property
     def left(self) -> float:

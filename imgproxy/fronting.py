@@ -34,6 +34,7 @@ def edge_of(settings: Settings, nodes: tuple[str, ...], **given: Any) -> Edge:  
         "url_replacements": dialect.url_replacements,
         "formats": tuple(name for name, on in automatic.items() if on),
         "client_hints": negotiation.enable_client_hints,
+        "loop_id": settings.loop_id,
         "authorization": bool(web.secret.get_secret_value()),
     }
     return Edge(nodes=nodes, **(told | given))

@@ -23,6 +23,8 @@ class Journey:
     request_id: str
     client: str = ""
     """Whose request it is: an address, for rates; empty where nobody asked."""
+    key: int | None = None
+    """Which of the signing keys signed it."""
     plan: Plan | None = None
     found: Found | None = None
     source_bytes: int = 0

@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING
 
 from imgproxy.caches.base import TierDown
 from imgproxy.caches.leases import new_token
+from imgproxy.caches.poison import KILLS, subject_of
 from imgproxy.caches.refusals import may_pass
 from imgproxy.caches.results import Use
-from imgproxy.errors import ImageError, SourceError, WatermarkMissing
+from imgproxy.errors import (
+    ImageError,
+    SourceError,
+    SourcePoisoned,
+    SourceTooExpensive,
+    WatermarkMissing,
+    WorkerLost,
+)
 from imgproxy.model import Deadline, Entry, Job, Provenance, StillGood, Validators
 from imgproxy.options import Watermark
 
@@ -24,15 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from imgproxy.caches.behind import Write
+    from imgproxy.caches.kin import Kin
     from imgproxy.caches.leases import Leases
+    from imgproxy.caches.poison import Poison
     from imgproxy.caches.purges import Marks
     from imgproxy.caches.refusals import Refusals
     from imgproxy.caches.results import Hit, Results
-    from imgproxy.caches.sources import Sources
+    from imgproxy.caches.sources import Sources, Turn
     from imgproxy.journey import Journey
     from imgproxy.model import Plan, Rendition, Source
     from imgproxy.origins.configured import ConfiguredPicture
     from imgproxy.overload.admission import Admission
+    from imgproxy.overload.cost import Costs
     from imgproxy.render.base import Renderer
 
 _log = logging.getLogger("imgproxy.making")
@@ -66,20 +77,29 @@ class Made:
     forwarded: str = ""
     stored: bool = False
     renewed: bool = False
+    degraded: bool = False
 
 
 @dataclass(slots=True)
 class Makings:
-    """Makes results. ``leases`` is None where no other node could be making the same."""
+    """Makes results.
+
+    ``leases`` is None where no other node could be making the same, ``kin`` where another size may not stand in.
+    ``patience``: seconds that a request usually has. A render that had half of them and did not end is to blame itself.
+    """
 
     results: Results
     sources: Sources
     refusals: Refusals
+    poison: Poison
+    costs: Costs
     admission: Admission
     renderer: Renderer
     watermark: ConfiguredPicture
     now: Callable[[], float]
     leases: Leases | None = None
+    kin: Kin | None = None
+    patience: float = 10.0
     _resting: OrderedDict[str, float] = field(default_factory=OrderedDict[str, float], init=False)
 
     async def make(
@@ -120,11 +140,19 @@ class Makings:
     async def stand_in(self, order: Order, picture: Source, deadline: Deadline, journey: Journey) -> Made:
         """The fallback image under the plan. Kept in memory only: other nodes may have another picture."""
         told = Provenance(order.plan.source.url, picture.size, checked_at=self.now(), generation=order.generation)
-        async with self.admission.slot(deadline):
-            rendition = await self._render(order.plan, picture, deadline, journey)
+        async with self.admission.slot(self.costs.expected(order.plan), deadline):
+            rendition = await self._render(order, picture, told, deadline, journey)
         entry = _entry(order, rendition, told)
         self.results.keep_here(order.key, entry)
         return Made(self.results.hit(entry, "", order.marks), "uri-miss")
+
+    def nearest(self, order: Order) -> Made | None:
+        """A result of the same picture in another size that memory has, if one may stand in."""
+        for key in self.kin.nearest(order.plan) if self.kin is not None else ():
+            hit = self.results.recall(key, order.marks)
+            if hit is not None and hit.use is not Use.SPENT:
+                return Made(hit, degraded=True)
+        return None
 
     async def _renew(
         self, order: Order, old: Hit | None, deadline: Deadline, journey: Journey, known: Validators = _NONE
@@ -140,6 +168,8 @@ class Makings:
                     self.results.later(turn.over)
                     return entry
                 stored = self.results.keep(order.key, entry, turn.over)
+                if self.kin is not None and stored:
+                    self.kin.note(order.plan, order.key, entry.rendition)
                 renewed = old is not None and entry.rendition is old.entry.rendition
                 hit = self.results.hit(entry, "", order.marks)
                 return Made(hit, "stale" if old else "uri-miss", stored, renewed)
@@ -162,7 +192,8 @@ class Makings:
         if known is None and asked != _NONE:
             known = Provenance(plan.source.url, validators=asked, generation=order.generation)
         waiting = time.monotonic()
-        async with self.admission.slot(deadline):
+        purged = max(order.marks)
+        async with self._place(order, known, deadline) as turn:
             journey.stages["queue"] = time.monotonic() - waiting
             with journey.stage("downloading"):
                 told, source = await self.sources.fetch(
@@ -170,26 +201,82 @@ class Makings:
                     max_bytes=plan.limits.source_bytes,
                     deadline=deadline,
                     known=known,
-                    purged=max(order.marks),
+                    purged=purged,
                 )
+            turn.leave()
             if source is None:
                 if old is None:
                     return StillGood(told.validators, told.caching)
                 return replace(old.entry, provenance=told, tags=order.tags)
             try:
-                return _entry(order, await self._render(plan, source, deadline, journey), told)
+                return _entry(order, await self._render(order, source, told, deadline, journey), told)
             finally:
                 source.close()
 
-    async def _render(self, plan: Plan, source: Source, deadline: Deadline, journey: Journey) -> Rendition:
+    @asynccontextmanager
+    async def _place(self, order: Order, known: Provenance | None, deadline: Deadline) -> AsyncGenerator[Turn]:
+        """A place, and a turn at the origin. Who has to wait for a slow origin gives his place to others meanwhile."""
+        source, limits, work = order.plan.source, order.plan.limits, self.costs.expected(order.plan)
+        async with self.admission.slot(work, deadline):
+            turn = self.sources.turn_at_once(source, limits.source_bytes, known, max(order.marks))
+            if turn is not None:
+                try:
+                    yield turn
+                finally:
+                    turn.leave()
+                return
+        async with self.sources.turn(source, deadline) as turn, self.admission.slot(work, deadline):
+            turn.begin()
+            yield turn
+
+    async def _render(
+        self, order: Order, source: Source, told: Provenance, deadline: Deadline, journey: Journey
+    ) -> Rendition:
+        """The rendition; or, of a source that ends render processes, ``SourcePoisoned``."""
+        known, subject, wish = max(order.marks), subject_of(told), subject_of(told, order.plan.key)
+        crash: WorkerLost | None = None
+        while True:
+            async with self.poison.trial(subject):
+                for each in (subject, wish):
+                    await self.poison.check(each, known)
+                started = time.monotonic()
+                try:
+                    rendition = await self._rendered(order.plan, source, deadline, journey)
+                except ImageError as error:
+                    guilty = self._guilty(error, time.monotonic() - started, subject, wish)
+                    if guilty and await self.poison.blame(guilty, known) >= KILLS:
+                        raise SourcePoisoned(str(error)) from error
+                    # A crash may have been the machine's fault, or another picture's. The next process will show.
+                    if crash is not None or not isinstance(error, WorkerLost) or not deadline.remaining:
+                        raise
+                    crash = error
+                else:
+                    self.poison.acquit(subject)
+                    if crash is not None:
+                        await self.poison.pardon(subject)
+                    return rendition
+            _log.warning("rendering again", extra={"fields": {"request_id": journey.request_id}})
+
+    def _guilty(self, error: ImageError, seconds: float, subject: str, wish: str) -> str:
+        """What a process ended over: the source if it crashed, else only what was made of it; empty if neither."""
+        if not error.ended_process:
+            return ""
+        if isinstance(error, WorkerLost):
+            return subject
+        alone = isinstance(error, SourceTooExpensive) or seconds > self.patience / 2
+        return wish if alone else ""
+
+    async def _rendered(self, plan: Plan, source: Source, deadline: Deadline, journey: Journey) -> Rendition:
         journey.source_bytes = source.size
         mark = await self._mark(deadline) if plan.options[Watermark].opacity else None
         try:
-            with journey.stage("processing"):
-                report = await self.renderer.render(Job(plan, source, mark), deadline)
+            async with self.admission.turn(self.costs.weighed(plan, source), deadline):
+                with journey.stage("processing"):
+                    report = await self.renderer.render(Job(plan, source, mark), deadline)
         finally:
             if mark is not None:
                 mark.close()
+        self.costs.learn(plan, source, report)
         journey.stages |= {"load": report.load_s, "encode": report.encode_s}
         return report.rendition
 

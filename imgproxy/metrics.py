@@ -6,6 +6,7 @@ small enough (about 200 series) to be scraped whole.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -21,7 +22,7 @@ from imgproxy.environment import RoomSettings
 from imgproxy.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Iterable
 
     from prometheus_client.metrics_core import Metric
 
@@ -114,6 +115,40 @@ class CacheState:
     """Requests that wait for another one's making."""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What a node's defences have done so far, and how things stand."""
+
+    sandbox: Mapping[str, bool]
+    """Layers of the render processes' sandbox, and whether they hold."""
+    guarded: Mapping[str, int]
+    """Sources that were refused, by reason."""
+    resting: int
+    """Origins that are left alone."""
+    fetching: int
+    """Downloads under way."""
+    waiting_for_origins: int
+    """Requests that wait for their turn at an origin."""
+    poisoned: int
+    """Sources on the poison list."""
+    refused: Mapping[tuple[str, str], int]
+    """Requests that were not admitted, by lane and reason."""
+    queued_seconds: float
+    """Until who comes now has his turn."""
+    rated: Mapping[str, int]
+    """Requests beyond a rate, by whose rate."""
+    memory_level: int
+    """0 calm, 1 tight, 2 critical."""
+    memory_fraction: float
+    lag_seconds: float
+    stalls: int
+    dropped_lines: int
+    """Of the log, because nobody read them."""
+    reloaded: bool
+    reloaded_at: float
+    """Unix seconds."""
+
+
 class Metrics:
     """All metrics of one server, in a registry of their own."""
 
@@ -145,6 +180,10 @@ class Metrics:
     def watch_caches(self, read: Callable[[], CacheState]) -> None:
         """Export the state of the caches; it is read at each scrape."""
         self.registry.register(_CachesCollector(read, self._namespace))
+
+    def watch_node(self, read: Callable[[], NodeState]) -> None:
+        """Export how a node's defences stand; it is read at each scrape."""
+        self.registry.register(_NodeCollector(read, self._namespace))
 
     @contextmanager
     def request(self) -> Generator[None]:
@@ -252,13 +291,53 @@ class _CachesCollector(Collector):
             ("breaker_open", "Breakers that are open, by dependency.", ("dependency",), _single(state.open)),
             ("singleflight_waiters", "Requests that wait for another one's making.", (), {(): state.waiting}),
         )
-        for kind, families in ((CounterMetricFamily, counters), (GaugeMetricFamily, gauges)):
-            for name, about, labels, values in families:
-                family = kind(self._prefix + name, about, labels=labels)
-                for label, value in values.items():
-                    family.add_metric(label, value)
-                yield family
+        yield from _families(self._prefix, counters, gauges)
 
 
-def _single(values: Mapping[Any, int]) -> Mapping[tuple[str, ...], int]:
+class _NodeCollector(Collector):
+    """A node's defences at the moment of the scrape."""
+
+    def __init__(self, read: Callable[[], NodeState], namespace: str) -> None:
+        self._read = read
+        self._prefix = f"{namespace}_" if namespace else ""
+
+    def collect(self) -> Iterable[Metric]:
+        state = self._read()
+        counters = (
+            ("guard_refusals", "Sources that were refused, by reason.", ("reason",), _single(state.guarded)),
+            ("admission_rejected", "Requests that were not admitted.", ("lane", "reason"), state.refused),
+            ("rate_limited", "Requests beyond a rate, by whose rate.", ("of",), _single(state.rated)),
+            ("log_lines_dropped", "Lines of the log that nobody read in time.", (), {(): state.dropped_lines}),
+            ("event_loop_stalls", "Times that the event loop was late by 250 ms or more.", (), {(): state.stalls}),
+        )
+        gauges = (
+            ("sandbox_layer", "1 where this layer of the sandbox holds.", ("layer",), _single(state.sandbox)),
+            ("sandbox_level", "1 if every layer holds.", (), {(): int(all(state.sandbox.values()))}),
+            ("origins_resting", "Origins that are left alone because they failed.", (), {(): state.resting}),
+            ("origin_fetches", "Downloads under way.", (), {(): state.fetching}),
+            ("origin_waiters", "Requests waiting for their turn at an origin.", (), {(): state.waiting_for_origins}),
+            ("poisoned_inputs", "Sources that end render processes, and are refused.", (), {(): state.poisoned}),
+            ("queue_wait_seconds", "Seconds of work before who comes now.", (), {(): state.queued_seconds}),
+            ("memory_pressure", "0 calm, 1 caches give back, 2 new work is refused.", (), {(): state.memory_level}),
+            ("memory_used_ratio", "Part of the cgroup's limit in use; 0: no limit.", (), {(): state.memory_fraction}),
+            ("event_loop_lag_seconds", "Seconds that the event loop was late by.", (), {(): state.lag_seconds}),
+            ("config_last_reload_successful", "1 if the settings read last are in force.", (), {(): state.reloaded}),
+            ("config_last_reload_success_timestamp_seconds", "When they were read.", (), {(): state.reloaded_at}),
+        )
+        yield from _families(self._prefix, counters, gauges)
+
+
+_Family = tuple[str, str, tuple[str, ...], Mapping[Any, float]]
+
+
+def _families(prefix: str, counters: Iterable[_Family], gauges: Iterable[_Family]) -> Iterable[Metric]:
+    for kind, families in ((CounterMetricFamily, counters), (GaugeMetricFamily, gauges)):
+        for name, about, labels, values in families:
+            family = kind(prefix + name, about, labels=labels)
+            for label, value in values.items():
+                family.add_metric(label, value)
+            yield family
+
+
+def _single(values: Mapping[Any, float]) -> Mapping[tuple[str, ...], float]:
     return {(label,): value for label, value in values.items()}

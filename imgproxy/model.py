@@ -281,6 +281,8 @@ class Found:
     """Seconds that the answer stays fresh here; negative when it is stale."""
     generation: int = 0
     """The newest purge that was known when the origin was asked."""
+    degraded: bool = False
+    """Whether it is less than was asked for, as there was no time for more: another size, or a cheaper encoding."""
 
 
 PurgeKind = Literal["tag", "prefix", "all"]

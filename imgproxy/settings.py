@@ -29,9 +29,10 @@ from imgproxy.options import SecurityLimits
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.configured import ConfiguredSettings
 from imgproxy.overload.admission import OverloadSettings
+from imgproxy.overload.buckets import RateSettings
 from imgproxy.planning import PlanSettings
 from imgproxy.presets import BadPresets, Presets, PresetSettings
-from imgproxy.render.pool import PoolSettings
+from imgproxy.render.settings import PoolSettings
 from imgproxy.signing import SigningSettings
 from imgproxy.web.admin import AdminSettings
 from imgproxy.web.responses import WebSettings
@@ -62,16 +63,20 @@ class Settings:
     configured: ConfiguredSettings
     pool: PoolSettings
     overload: OverloadSettings
+    rate: RateSettings
     web: WebSettings
     metrics: MetricsSettings
     log: LogSettings
     presets: Presets
     warnings: tuple[str, ...] = ()
+    file: Path | None = None
+    """The file with variables, if one was named."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """The settings of this environment (the process's own by default). Raises ``BadSettings``."""
-        given = _with_file(dict(os.environ if environment is None else environment))  # noqa: TID251 - here and nowhere else
+        environment = dict(os.environ if environment is None else environment)  # noqa: TID251 - here and nowhere else
+        given = _with_file(environment)
         rooms: dict[str, Any] = {}
         mistakes: list[str] = []
         for name, room in ROOMS.items():
@@ -83,7 +88,20 @@ class Settings:
             rooms["presets"] = _presets(rooms, mistakes)
         if mistakes:
             raise BadSettings("\n".join(mistakes))
-        return cls(**rooms, warnings=tuple(_unknown(given)))
+        path = environment.get(_ENV_FILE)
+        return cls(**rooms, warnings=tuple(_unknown(given)), file=Path(path) if path else None)
+
+    @property
+    def loop_id(self) -> str:
+        """What this service calls itself in CDN-Loop headers."""
+        return self.origin.loop_id or self.signing.fingerprint
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that these settings were read from, and that may change while the server runs."""
+        presets = self.preset.presets_path
+        named = (self.file, self.signing.key_path, self.signing.salt_path, Path(presets) if presets else None)
+        return tuple(path for path in named if path is not None)
 
 
 ROOMS: dict[str, type[BaseModel]] = {
@@ -97,6 +115,7 @@ ROOMS: dict[str, type[BaseModel]] = {
     "configured": ConfiguredSettings,
     "pool": PoolSettings,
     "overload": OverloadSettings,
+    "rate": RateSettings,
     "freshness": FreshnessSettings,
     "cache": CacheSettings,
     "admin": AdminSettings,
@@ -159,6 +178,7 @@ def _presets(rooms: Mapping[str, Any], mistakes: list[str]) -> Presets | None:
 
 def _with_file(given: dict[str, str]) -> dict[str, str]:
     """The environment over the file that IMGPROXY_ENV_LOCAL_FILE_PATH names; PORT stands in for IMGPROXY_BIND."""
+    given = dict(given)
     path = given.pop(_ENV_FILE, "")
     if path:
         if not Path(path).is_file():

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
 from imgproxy import freshness
 from imgproxy.caches.behind import Behind
+from imgproxy.caches.kin import Kin
 from imgproxy.caches.memory import Memory
+from imgproxy.caches.poison import Poison
 from imgproxy.caches.purges import Purges
 from imgproxy.caches.refusals import Refusals
 from imgproxy.caches.results import Results
@@ -47,11 +49,13 @@ from imgproxy.model import (
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.configured import ConfiguredSettings, fallback, watermark
 from imgproxy.origins.fetch import Origins
+from imgproxy.origins.shares import Turn
 from imgproxy.overload.admission import Admission
+from imgproxy.overload.cost import Costs
 from imgproxy.planning import Planner
 from imgproxy.presets import Presets
 from imgproxy.purging import Purging
-from imgproxy.service import Service
+from imgproxy.service import Rules, Service
 from imgproxy.signing import Signer, path_of
 
 _NONE = Validators()
@@ -75,6 +79,12 @@ class Gallery:
     sent: list[str] = field(default_factory=list)
     tagged: bool = True
     caching: Caching = field(default_factory=Caching)
+
+    def turn(self, ref: SourceRef, deadline: Deadline) -> AbstractAsyncContextManager[Turn]:  # noqa: ARG002
+        return nullcontext(Turn(lambda: None))
+
+    def turn_at_once(self, ref: SourceRef) -> Turn | None:  # noqa: ARG002
+        return Turn(lambda: None)
 
     async def fetch(
         self,
@@ -104,10 +114,13 @@ class Copier:
 
     rendered: int = 0
     failure: ImageError | None = None
+    failures: int = -1
+    """How many renders fail with it; -1: all."""
 
     async def render(self, job: Job, deadline: Deadline) -> Report:  # noqa: ARG002
         self.rendered += 1
-        if self.failure is not None:
+        if self.failure is not None and self.failures:
+            self.failures -= 1
             raise self.failure
         body = os.pread(job.source.fd, job.source.size, 0) + f" {job.plan.path}".encode()
         return Report(Rendition(body, PNG, 1, 1, 1, 1))
@@ -124,6 +137,7 @@ class Remembering:
         settings: FreshnessSettings,
         *,
         behind_edge: bool = False,
+        brownout: bool = False,
     ) -> None:
         self.clock = clock
         self.gallery = gallery
@@ -149,10 +163,12 @@ class Remembering:
         origins = Origins(OriginSettings())
         nothing = ConfiguredSettings()
         self.flights: Flights = Flights()
+        self.poison = Poison()
+        self.short_of_memory = False
+        self.admission = Admission(8, 0, shedding=lambda: self.short_of_memory)
         self.service = Service(
             dialect=Dialect(),
-            signer=Signer(),
-            planner=Planner(),
+            rules=Rules(Signer(), Planner()),
             tags=Tags(),
             origins=origins,
             purges=self.purges,
@@ -162,20 +178,27 @@ class Remembering:
                 self.results,
                 self.sources,
                 self.refusals,
-                Admission(8, 0),
+                self.poison,
+                Costs(),
+                self.admission,
                 self.copier,
                 watermark(origins, nothing),
                 clock,
+                kin=Kin() if brownout else None,
             ),
             fallback=fallback(origins, nothing),
             lifetime=self.lifetime,
             now=clock,
             behind_edge=behind_edge,
+            brownout=brownout,
         )
 
-    async def ask(self, url: str, *options: str, conditions: Conditions | None = None) -> Reply | Unchanged | RawReply:
+    async def ask(
+        self, url: str, *options: str, conditions: Conditions | None = None, crowded: bool = False
+    ) -> Reply | Unchanged | RawReply:
         target = "/x" + path_of(url, options, base64=True)
-        return await self.service.serve(target, Client(), conditions or Conditions(), Deadline.after(10), Journey("id"))
+        conditions, deadline = conditions or Conditions(), Deadline.after(10)
+        return await self.service.serve(target, Client(), conditions, deadline, Journey("id"), crowded=crowded)
 
     async def image(self, url: str, *options: str) -> Reply:
         reply = await self.ask(url, *options)
@@ -203,6 +226,7 @@ async def remembering(
     clock: Clock | None = None,
     *,
     behind_edge: bool = False,
+    brownout: bool = False,
     **settings: object,
 ) -> AsyncGenerator[Remembering]:
     node = Remembering(
@@ -211,6 +235,7 @@ async def remembering(
         store,
         FreshnessSettings.model_validate(settings),
         behind_edge=behind_edge,
+        brownout=brownout,
     )
     async with node.behind:
         try:

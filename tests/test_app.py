@@ -78,9 +78,10 @@ async def test_serving_says_its_facts_and_warnings_and_ends(tmp_path: Path, capl
     given = settings(tmp_path, bind=f"127.0.0.1:{free_port()}", presets="thumb=w:3", ttll="1")
     await serve(given, on_ready=lambda: os.kill(os.getpid(), signal.SIGTERM))
     said = [record.getMessage() for record in caplog.records if record.name == "imgproxy"]
-    assert said[1:5] == ["render processes: 1", "signing keys: 1", "presets: thumb", f"local files: {tmp_path}"]
-    assert said[5] == "results: 64 MiB of memory"
-    assert said[6].startswith("IMGPROXY_TTLL is not a setting of this server, did you mean IMGPROXY_TTL?")
+    assert said[1:3] == ["render processes: 1", "sandbox: full"]
+    assert said[3:6] == ["signing keys: 1", "presets: thumb", f"local files: {tmp_path}"]
+    assert said[6] == "results: 64 MiB of memory"
+    assert said[7].startswith("IMGPROXY_TTLL is not a setting of this server, did you mean IMGPROXY_TTL?")
     assert KEY not in caplog.text
 
 

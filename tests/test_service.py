@@ -12,6 +12,7 @@ import pytest_asyncio
 from imgproxy import freshness
 from imgproxy.caches.behind import Behind
 from imgproxy.caches.memory import Memory
+from imgproxy.caches.poison import Poison
 from imgproxy.caches.purges import Purges
 from imgproxy.caches.refusals import Refusals
 from imgproxy.caches.results import Results
@@ -39,10 +40,11 @@ from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.configured import ConfiguredSettings, fallback, watermark
 from imgproxy.origins.fetch import Origins
 from imgproxy.overload.admission import Admission
+from imgproxy.overload.cost import Costs
 from imgproxy.planning import Planner, PlanSettings
 from imgproxy.presets import Presets
 from imgproxy.render.inline import Inline
-from imgproxy.service import Service
+from imgproxy.service import Rules, Service
 from imgproxy.signing import KeyPair, Signer, path_of
 from tests import charts
 from tests.origins.origin import descriptors, running, says, whole
@@ -86,14 +88,15 @@ async def make(root: Path, tmp_path: Path) -> AsyncGenerator[Make]:
         results = Results(memory, [], Behind(), purges, lifetime=lifetime, trusted=lambda: True, now=unix_seconds)
         return Service(
             dialect=Dialect(),
-            signer=SIGNER,
-            planner=Planner(limits, Presets(), Negotiator(), watermark=mark.identity),
+            rules=Rules(SIGNER, Planner(limits, Presets(), Negotiator(), watermark=mark.identity)),
             tags=Tags(),
             origins=origins,
             purges=purges,
             results=results,
             flights=Flights(),
-            makings=Makings(results, sources, refusals, Admission(8, 0), Inline(), mark, unix_seconds),
+            makings=Makings(
+                results, sources, refusals, Poison(), Costs(), Admission(8, 0), Inline(), mark, unix_seconds
+            ),
             fallback=stand_in,
             lifetime=lifetime,
             now=lambda: NOW,
@@ -144,7 +147,7 @@ async def test_nothing_is_fetched_for_a_wrong_signature(make: Make) -> None:
     assert (journey.plan, journey.stages) == (None, {})
 
 
-@pytest.mark.parametrize(("expires", "good"), [(NOW - 1, False), (NOW, True), (NOW + 1, True), (0, True)])
+@pytest.mark.parametrize(("expires", "good"), [(NOW - 31, False), (NOW - 29, True), (NOW + 1, True), (0, True)])
 async def test_urls_expire(make: Make, expires: int, good: bool) -> None:
     service = make()
     if good:

@@ -110,6 +110,14 @@ class Memory:
             self._window_bytes -= kept.cost
         return kept is not None
 
+    def shrink(self) -> None:
+        """Let half of what is kept go, the least recently used of it: the machine needs the memory."""
+        goal = self.bytes // 2
+        for part in (self._window, self._main):
+            while part and self.bytes > goal:
+                self.remove(next(iter(part)))
+                self.evictions["size"] += 1
+
     def drop_matching(self, purge: Purge) -> int:
         """How many entries the purge concerns and is newer than; a hard one removes them.
 

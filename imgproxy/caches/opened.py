@@ -13,8 +13,10 @@ from imgproxy.caches.base import TierDown
 from imgproxy.caches.behind import Behind
 from imgproxy.caches.bulletin import Bulletin
 from imgproxy.caches.connecting import connect
+from imgproxy.caches.kin import Kin
 from imgproxy.caches.leases import Leases
 from imgproxy.caches.memory import Memory
+from imgproxy.caches.poison import Poison
 from imgproxy.caches.purges import Purges
 from imgproxy.caches.redis import RedisTier
 from imgproxy.caches.refusals import Refusals
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from imgproxy.caches.settings import CacheSettings
+    from imgproxy.caches.shards import Shards
     from imgproxy.flight import Flights
     from imgproxy.model import Caching, Lifetime, Purge
 
@@ -47,9 +50,16 @@ class Caches:
     results: Results
     sources: Sources
     refusals: Refusals
+    poison: Poison
+    kin: Kin
     purges: Purges
     behind: Behind
     remote: Remote
+
+    def shrink(self) -> None:
+        """Give half of the memory back: the machine needs it."""
+        self.memory.shrink()
+        self.sources.shrink()
 
     def state(self, flights: Flights[Any]) -> CacheState:
         """What has been counted; ``flights`` are the makings under way."""
@@ -77,6 +87,7 @@ class Remote:
 
     redis: RedisTier | None = None
     leases: Leases | None = None
+    shards: Shards | None = None
     bulletin: Bulletin | None = None
     store: Store | None = None
     circuits: dict[str, Callable[[], Sequence[Circuit]]] = field(
@@ -136,7 +147,7 @@ async def opened(
             if loop is not None:
                 stack.push_async_callback(_ended, asyncio.get_running_loop().create_task(loop.run()))
         stack.callback(_warn_of_pending, remote.bulletin)
-        yield Caches(memory, results, sources, refusals, purges, behind, remote)
+        yield Caches(memory, results, sources, refusals, Poison(remote.shards), Kin(), purges, behind, remote)
 
 
 def _connect_redis(
@@ -155,7 +166,7 @@ def _connect_redis(
 
     remote.redis = RedisTier(shards, max_value_size=settings.redis_max_value_size, on_damage=on_damage)
     stack.push_async_callback(shards.aclose)
-    remote.leases = Leases(shards)
+    remote.shards, remote.leases = shards, Leases(shards)
     remote.bulletin = Bulletin(patient, purges, on_news)
     remote.circuits["redis"] = lambda: shards.circuits
 

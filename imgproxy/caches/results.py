@@ -78,6 +78,11 @@ class Results:
         self.asked: Counter[tuple[str, str]] = Counter()
         """How often each tier was asked, by what it said: a `Use`'s value, "miss", "purged" or "down"."""
 
+    @property
+    def shares(self) -> bool:
+        """Whether there is more to ask than memory."""
+        return bool(self._shared)
+
     def recall(self, key: str, marks: Marks) -> Hit | None:
         """What memory holds under ``key``, as far as the purges ``marks`` leave it of use."""
         return self._judged(key, self._memory.find(key), self._memory.name, marks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import resource
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
@@ -17,6 +18,7 @@ from imgproxy.model import Caching, Provenance, Source, StillGood, Validators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from imgproxy.model import Deadline, Lifetime, SourceRef
 
@@ -24,7 +26,7 @@ _MOST_RECORDS = 10_000
 _LONGEST_URL = 4_096
 """Of what is remembered without its bytes; URLs can have 32 KiB."""
 _MOST_BODIES = 2_048
-"""Each body is a descriptor."""
+"""Each body is a descriptor: no more than a quarter of what the process may have."""
 _TRIES = 3
 
 
@@ -34,6 +36,26 @@ class Fetching(Protocol):
     async def fetch(
         self, ref: SourceRef, *, max_bytes: int, deadline: Deadline, validators: Validators = ...
     ) -> Source | StillGood: ...
+
+    def turn(self, ref: SourceRef, deadline: Deadline) -> AbstractAsyncContextManager[Turn]: ...
+
+    def turn_at_once(self, ref: SourceRef) -> Turn | None: ...
+
+
+class Turn(Protocol):
+    """A turn at an origin, over when ``leave`` is called, or with its block."""
+
+    def begin(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+
+class _NoTurn:
+    def begin(self) -> None:
+        """Nothing begins."""
+
+    def leave(self) -> None:
+        """Nothing was taken."""
 
 
 class _Body:
@@ -84,6 +106,7 @@ class Sources:
     ) -> None:
         self._origins = origins
         self._size = size
+        self._most_bodies = min(_MOST_BODIES, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 4)
         self._lifetime = lifetime
         self._newest = newest
         self._refusals = refusals
@@ -115,6 +138,26 @@ class Sources:
         self._bodies.clear()
         self.bytes = 0
 
+    def turn_at_once(
+        self, ref: SourceRef, max_bytes: int, known: Provenance | None = None, purged: int = 0
+    ) -> Turn | None:
+        """A turn at the origin of a source, to be had before ``fetch``; None if it has to be waited for.
+
+        Where its origin need not be asked, nothing has to be waited for.
+        """
+        record = self._fresh(ref.url, purged)
+        if (record is not None and record.answers(known)) or (ref.url, max_bytes, purged) in self._flights:
+            return _NoTurn()
+        return self._origins.turn_at_once(ref)
+
+    def turn(self, ref: SourceRef, deadline: Deadline) -> AbstractAsyncContextManager[Turn]:
+        """A turn at the origin of a source, waited for. Raises as ``Origins.turn`` does."""
+        return self._origins.turn(ref, deadline)
+
+    def shrink(self) -> None:
+        """Let half of the bytes go: the machine needs the memory."""
+        self._tidy(self.bytes // 2)
+
     async def fetch(
         self, ref: SourceRef, *, max_bytes: int, deadline: Deadline, known: Provenance | None = None, purged: int = 0
     ) -> tuple[Provenance, Source | None]:
@@ -124,6 +167,7 @@ class Sources:
         the source. Raises as ``Origins.fetch`` does, or what the origin refused a moment ago.
         """
         record = self._fresh(ref.url, purged)
+        self.found["hit"] += record is not None and record.body is not None
         for _ in range(_TRIES):
             if record is not None and record.answers(known):
                 break
@@ -153,7 +197,6 @@ class Sources:
         self._records.move_to_end(url)
         if record.body is not None:
             self._bodies.move_to_end(url)
-            self.found["hit"] += 1
         return record
 
     async def _ask(
@@ -200,12 +243,16 @@ class Sources:
         if record.body is not None:
             self._bodies[url] = record.body.size
             self.bytes += record.body.size
-        while self.bytes > self._size or len(self._bodies) > _MOST_BODIES:
+        self._tidy(self._size)
+        if len(self._records) > _MOST_RECORDS:
+            self._drop(next(iter(self._records)))
+
+    def _tidy(self, size: int) -> None:
+        """Let go of the bytes that were used least recently, until what is left fits."""
+        while self.bytes > size or len(self._bodies) > self._most_bodies:
             oldest = next(iter(self._bodies))
             self._records[oldest] = replace(self._records[oldest], body=None)
             self.bytes -= self._bodies.pop(oldest)
-        if len(self._records) > _MOST_RECORDS:
-            self._drop(next(iter(self._records)))
 
     def _drop(self, url: str) -> None:
         self._records.pop(url, None)

@@ -204,6 +204,9 @@ def _read_base64(text: str) -> tuple[str, str]:
 
 
 def _format(extension: str) -> Setting:
+    if not extension.isalnum():
+        # Not quoted: it is the rest of a source, and this text goes to the log.
+        raise BadOption("what follows the last @ is no result format; an @ of the source is written %40")
     if extension not in BY_NAME:
         raise BadOption(f"unknown result format {extension!r}; known are {', '.join(BY_NAME)}")
     return Setting(ResultFormat, (("format", BY_NAME[extension]),))

@@ -30,6 +30,7 @@ _FORMS = (
     ("keys_zone", _SIZE, "a size such as 64m"),
     ("inactive", re.compile(r"[0-9]+(?:ms|[smhdwMy])?"), "a time such as 12h or 30d"),
     ("version", re.compile(r"[0-9a-f]{0,32}"), "hexadecimal digits"),
+    ("loop_id", re.compile(r"[A-Za-z0-9.-]*"), "letters, digits, hyphens and dots"),
     ("workers", re.compile(r"auto|[1-9][0-9]*"), 'a number or "auto"'),
 )
 """What fields have to look like."""
@@ -96,6 +97,8 @@ class Edge:
     """Whether nodes want an Authorization header (IMGPROXY_SECRET)."""
     version: str = ""
     """A word for the settings of the nodes; part of every key, so that a change of it starts anew."""
+    loop_id: str = ""
+    """The nodes' name in CDN-Loop: requests that carry it came from them, and are refused. Empty: none are."""
     cdn_tags: bool = False
     """Whether Surrogate-Key and Cache-Tag are passed on, to a CDN before this edge."""
 

@@ -253,7 +253,7 @@ async def test_what_may_not_be_stored_is_not(room: Room) -> None:
 
 async def test_an_origin_that_is_down_is_an_error_and_no_state(room: Room) -> None:
     with pytest.raises(SourceUnreachable):
-        await room.sources.fetch(SourceRef("http://127.0.0.1:1/"), max_bytes=0, deadline=Deadline.after(5), known=None)
+        await room.sources.fetch(SourceRef("http://127.0.0.1:2/"), max_bytes=0, deadline=Deadline.after(5), known=None)
     assert (await room.get())[1] == b"one"
 
 

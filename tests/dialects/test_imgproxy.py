@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from imgproxy.dialects.imgproxy import Dialect, DialectSettings, repair
-from imgproxy.errors import InvalidUrl, RequestError
+from imgproxy.errors import BadOption, InvalidUrl, RequestError
 from imgproxy.options import Options
 from tests.options.strategies import option_sets
 
@@ -97,3 +97,12 @@ def test_replacements_are_checked() -> None:
     assert DialectSettings(url_replacements=(("a", "b"),)).url_replacements == (("a", "b"),)
     with pytest.raises(ValidationError, match="at least 1 character"):
         DialectSettings(arguments_separator="")
+
+
+def test_what_follows_the_last_at_sign_is_quoted_only_if_it_could_be_a_format() -> None:
+    with pytest.raises(BadOption, match="unknown result format 'bmp2'"):
+        Dialect().read("/plain/http://example.com/a@bmp2")
+    with pytest.raises(BadOption) as caught:
+        Dialect().read("/plain/http://user:pw@example.com/a%3Ftoken=SECRET")
+    assert "SECRET" not in str(caught.value)
+    assert "%40" in str(caught.value)

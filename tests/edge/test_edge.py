@@ -187,7 +187,22 @@ def test_nodes_get_no_more_of_a_request_than_they_need(three: EDGE) -> None:
         "Cache_Control": "no-cache",
     }
     edge.ask("/s/plain/http://h.test/headers", **headers)
-    assert nodes.requests[0].headers.keys() == {"host", "x-request-id"}
+    assert nodes.requests[0].headers.keys() == {"host", "x-request-id", "x-forwarded-for"}
+    assert nodes.requests[0].headers["x-forwarded-for"] == "127.0.0.1"  # not what the client says of itself
+
+
+def test_nodes_that_ask_for_their_own_images_are_sent_away() -> None:
+    with cluster(loop_id="imgproxy-0.1") as (edge, nodes):
+        nodes.say(Says(headers=KEPT))
+        for passed, status in (
+            ("imgproxy-0.1", 403),
+            ("cloudflare, IMGPROXY-0.1; hops=2", 403),
+            ("imgproxy-0.1,fastly", 403),
+            ("cloudflare", 200),
+            ("imgproxy-0x1, imgproxy-0.12, my-imgproxy-0.1", 200),
+        ):
+            assert edge.ask("/s/plain/http://h.test/loop", CDN_Loop=passed).status == status, passed
+        assert len(nodes.requests) == 1
 
 
 def test_client_hints_are_few() -> None:
