@@ -23,7 +23,7 @@ FLOOR ?= 85
 ARGS ?=
 PYTEST := $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: help install demo cluster cluster-check serve test soak fmt lint types imports golden docs docs-check hadolint image \
+.PHONY: help install demo cluster cluster-check hostile chaos serve test soak fmt lint types imports golden docs docs-check hadolint image \
         cover check lock clean parts
 
 help:
@@ -52,6 +52,16 @@ cluster-check: install parts ## print what such a cluster does under herds, deat
 	$(BIN)/python bench/cluster.py
 	$(BIN)/python bench/faults.py
 
+hostile: install parts ## send every odd file of IMAGE_CORPUS, bombs and forged URLs, beside ordinary requests; takes minutes
+	$(BIN)/python -m bench.hostile $(ARGS)
+	$(BIN)/pytest -n0 -m "" -q tests/origins/test_ssrf_e2e.py tests/render/test_sandbox.py
+	$(BIN)/pytest -n0 -m soak -q tests/render/test_bombs.py tests/test_signing.py tests/fuzz
+	$(BIN)/python bench/sandbox.py
+
+chaos: install parts ## break one part after the other, and overload a node; takes minutes
+	$(BIN)/python -m bench.chaos $(ARGS)
+	$(BIN)/python bench/overload.py
+
 serve: install ## start the server with the settings of the environment
 	$(BIN)/imgproxy serve
 
@@ -72,8 +82,9 @@ types: install ## check types
 imports: install ## check the import contracts
 	$(BIN)/lint-imports
 
-soak: install parts ## what takes minutes: every file of IMAGE_CORPUS (../shared/corpus), a million pairs of plans
+soak: install parts ## what takes minutes: every file of IMAGE_CORPUS (../shared/corpus), a million pairs of plans, ten minutes of load
 	$(BIN)/pytest -m soak -s $(ARGS)
+	$(BIN)/python -m bench.hostile --soak
 
 golden: install parts ## write goldens that are missing or no longer match; then look at the diff
 	IMGPROXY_GOLDEN=write $(PYTEST) $(ARGS)

@@ -223,8 +223,8 @@ async def routing(cluster: Cluster, pictures: Pictures, count: int, sizes: int =
         away = sum(next(iter(moved[source])) != node for source, node in home.items() if source in moved)
 
         cluster.start(0)
-        # The edge leaves a dead node alone for ten seconds, and then tries it with one request before it sends more.
-        await asyncio.sleep(11)
+        # The edge leaves a dead node alone for a second, and then tries it with one request before it sends more.
+        await asyncio.sleep(2)
         await client.all(requests(40, "q:51"), at_once=1)
         start = _log_size(cluster)
         back = await client.all(requests(40, "q:50"))

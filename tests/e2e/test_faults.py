@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 # Some 20 kB of text take librsvg a minute, and no flag of libvips stops it.
-ENDLESS_SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><text>%s</text></svg>' % (
-    b"ab cd " * 4000
+ENDLESS_SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200">%s</svg>' % (
+    b"<text>%s</text>" % (b"ab cd " * 330) * 100
 )
 
 
@@ -49,22 +49,22 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_killed_render_process_costs_one_request(origin: Pictures, crowd: ThreadPoolExecutor) -> None:
+def test_a_killed_render_process_costs_nobody_an_answer(origin: Pictures, crowd: ThreadPoolExecutor) -> None:
     victim, others = origin.put("noise.jpg", noise()), origin.url("quadrants.jpg")
-    with serving(workers="2", avif_speed="0", timeout="25s") as server:
+    with serving(workers="2", avif_speed="6", timeout="25s") as server:
         started = {pid: cpu_seconds(pid) for pid in server.workers()}
-        slow = crowd.submit(server.ask, signed(victim, "f:avif"))
+        slow = crowd.submit(server.ask, signed(victim, "f:avif", "w:1200"))
         small = [crowd.submit(server.ask, signed(others, f"w:{width}")) for width in range(100, 130)]
         worker = until(lambda: [pid for pid in started if cpu_seconds(pid) - started[pid] > 0.8])[0]
         os.kill(worker, signal.SIGKILL)
-        answer = slow.result()
-        assert answer.said == (503, "Rendering was interrupted")
-        assert answer.headers["retry-after"] == "1"
+        assert slow.result().picture.width == 1200
         assert Counter(each.result().status for each in small) == {200: 30}
         until(lambda: len(server.workers()) == 3)
         assert server.ask("/readyz").status == 200
         (lost,) = server.lines("imgproxy.render")
-        assert f"render process {worker} ended with SIGKILL" in lost["message"]
+        assert (lost["pid"], lost["ended_with"]) == (worker, "SIGKILL")
+        (again,) = server.lines("imgproxy.making")
+        assert again["message"] == "rendering again"
 
 
 @pytest.mark.parametrize(("name", "options"), [("noise.jpg", ["f:avif"]), ("text.svg", ["f:png"])])
@@ -73,7 +73,8 @@ def test_a_render_without_end_ends_at_its_deadline(
 ) -> None:
     body = noise() if name == "noise.jpg" else ENDLESS_SVG
     source, small = origin.put(name, body), origin.url("quadrants.jpg")
-    with serving(workers="2", avif_speed="0", timeout="1s") as server:
+    # With the usual limits, the SVG would not be looked at.
+    with serving(workers="2", avif_speed="0", timeout="1s", max_svg_size="64MiB") as server:
 
         def timed(target: str) -> tuple[Answer, float]:
             start = time.monotonic()
@@ -95,15 +96,15 @@ def test_a_render_without_end_ends_at_its_deadline(
 
 
 def test_a_full_queue_refuses_at_once(origin: Pictures, crowd: ThreadPoolExecutor) -> None:
-    # One worker has four places for requests in flight; two more may wait.
+    # One worker has ten places for requests in flight; two more may wait.
     with serving(requests_queue_size="2") as server:
-        targets = [signed(origin.url(f"slow/0.3/quadrants.png?{n}"), "w:60") for n in range(12)]
+        targets = [signed(origin.url(f"slow/0.3/quadrants.png?{n}"), "w:60") for n in range(16)]
         answers = list(crowd.map(server.ask, targets))
-        assert Counter(answer.status for answer in answers) == {200: 6, 429: 6}
+        assert Counter(answer.status for answer in answers) == {200: 12, 429: 4}
         refused = next(answer for answer in answers if answer.status == 429)
         assert refused.said == (429, "Too many requests")
         assert refused.headers["retry-after"] == "1"
-        lines = until(lambda: found if len(found := server.lines()) == 12 else None)
+        lines = until(lambda: found if len(found := server.lines()) == 16 else None)
         assert max(line["dur_ms"] for line in lines if line["status"] == 429) < 100
 
 
