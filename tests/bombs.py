@@ -377,7 +377,7 @@ STRUCTURES: dict[str, tuple[str, Callable[[random.Random], bytes]]] = {
     "png-interlaced": ("either", _png_interlaced),
     "png-implausible": ("refused", _png_implausible),
     "png-thin": ("refused", _png_thin),
-    "png-wide": ("refused", _png_wide),
+    "png-wide": ("either", _png_wide),
     "png-packed": ("refused", _png_packed),
     "png-many-packed": ("refused", _png_many_packed),
     "png-many-chunks": ("refused", _png_many_chunks),
