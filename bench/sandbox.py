@@ -1,6 +1,6 @@
 """What the sandbox costs: the same renders in a process with all of it and in one without, in pairs.
 
-    .venv/bin/python -m bench.sandbox --photo /work/shared/photos/car-12mp.jpg
+    python -m bench.sandbox --photo PHOTO
 
 Each pair is of new processes, because where a process happens to have its memory shifts all its times by some percent.
 They take turns, render by render, so that what else the machine does meets both; what counts is the processor time of

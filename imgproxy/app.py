@@ -17,7 +17,7 @@ from imgproxy.dialects.imgproxy import Dialect
 from imgproxy.edge.announce import Edges
 from imgproxy.etags import Tags
 from imgproxy.fields import is_loop
-from imgproxy.flight import Flights
+from imgproxy.flight import Flights, ended
 from imgproxy.making import Made, Makings
 from imgproxy.metrics import Metrics, NodeState
 from imgproxy.model import StillGood
@@ -166,13 +166,8 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
         )
         admin = Admin(purging, settings.admin, dialect.rewritten)
         for watch in (pressure.watch(), lag.watch(), reloading.watch()):
-            open_things.push_async_callback(_ended, asyncio.get_running_loop().create_task(watch))
+            open_things.push_async_callback(ended, asyncio.get_running_loop().create_task(watch))
         yield Node(service, ops, metrics, pool, admin)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
 
 
 def _state(

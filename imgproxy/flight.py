@@ -142,6 +142,12 @@ class Flights(Generic[T]):
             del self._under_way[flight.key]
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task that runs for as long as something else does, and wait until it is over."""
+    task.cancel()
+    await asyncio.wait({task})
+
+
 @dataclass(slots=True, eq=False)
 class _Flight(Generic[T]):
     key: Hashable

@@ -24,6 +24,7 @@ from imgproxy.caches.results import Results
 from imgproxy.caches.sources import Fetching, Sources
 from imgproxy.caches.store import ERRORS, Store
 from imgproxy.circuit import Circuit
+from imgproxy.flight import ended
 from imgproxy.metrics import CacheState
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ async def opened(
         await stack.enter_async_context(sources)
         for loop in (remote.bulletin, written if remote.store else None):
             if loop is not None:
-                stack.push_async_callback(_ended, asyncio.get_running_loop().create_task(loop.run()))
+                stack.push_async_callback(ended, asyncio.get_running_loop().create_task(loop.run()))
         stack.callback(_warn_of_pending, remote.bulletin)
         yield Caches(memory, results, sources, refusals, Poison(remote.shards), Kin(), purges, behind, remote)
 
@@ -194,11 +195,6 @@ def _note(circuit: Circuit) -> None:
     level = logging.INFO if circuit.state == "closed" else logging.WARNING
     fields = {"tier": circuit.name, "state": circuit.state, "reason": circuit.reason}
     _log.log(level, "a cache tier is %s", circuit.state, extra={"fields": fields})
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
 
 
 class _Written:

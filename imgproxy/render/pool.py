@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from imgproxy.errors import Draining, ImageError, InternalError, RenderTimeout, SourceTooExpensive, WorkerLost
+from imgproxy.flight import ended
 from imgproxy.model import Deadline, Report
 from imgproxy.render.budget import Budget
 from imgproxy.render.process import COMMAND, Process
@@ -117,8 +118,7 @@ class Pool:
             self._watch.cancel()
         for task in (self._refilling, self._patrolling):
             if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+                await ended(task)
         for process in (processes := tuple(self._processes)):
             process.kill(Draining("the pool of render processes is closing"))
         for process in processes:
