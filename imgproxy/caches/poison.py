@@ -185,18 +185,22 @@ class Poison:
             return await cast("Awaitable[list[bytes | None]]", client.hmget(_PREFIX + subject, ["n", "g"]))  # pyright: ignore[reportUnknownMemberType]
 
         assert self._shards is not None  # noqa: S101 - asked by the caller
-        count, known = await self._shards.call(_PREFIX + subject, ask)
+        answer = await self._shards.call(_PREFIX + subject, ask)
         try:
+            count, known = answer
             return int(count) if count and int(known or -1) >= generation else 0
-        except ValueError:
+        except (TypeError, ValueError):  # damaged on the way, or somebody else's
             return 0
 
     def _count(self, subject: str, generation: int) -> Callable[[Redis], Awaitable[int]]:
         async def count(client: Redis) -> int:
             seconds = int(1000 * _lasting())
-            return int(
-                await cast("Awaitable[int]", client.eval(_COUNT, 1, _PREFIX + subject, str(generation), str(seconds)))
+            answer = await cast(
+                "Awaitable[int]", client.eval(_COUNT, 1, _PREFIX + subject, str(generation), str(seconds))
             )
+            if type(answer) is not int:  # damaged on the way
+                raise TierDown("the answer is no count")
+            return answer
 
         return count
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -187,3 +189,20 @@ async def test_nodes_share_the_list_and_do_without_redis() -> None:
         assert await refused(two, "another")
         for each in shards:
             await each.aclose()
+
+
+@pytest.mark.parametrize("answer", [None, [], [b"1"], [b"1", b"2", b"3"], b"x", 7, [b"x", b"y"], "12"])
+async def test_garbage_from_redis_is_no_error(answer: object) -> None:
+    class Garbled:
+        async def call(self, _: str, operation: Callable[[object], Awaitable[object]]) -> object:
+            return await operation(self)
+
+        async def hmget(self, *_: object) -> object:
+            return answer
+
+        async def eval(self, *_: object) -> object:
+            return answer
+
+    poison = Poison(cast("Any", Garbled()))
+    assert not await refused(poison)
+    assert await poison.blame(SUBJECT, 0) == (7 if answer == 7 else 1)
