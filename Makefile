@@ -83,7 +83,7 @@ imports: install ## check the import contracts
 	$(BIN)/lint-imports
 
 soak: install parts ## what takes minutes: every file of IMAGE_CORPUS (../shared/corpus), a million pairs of plans, ten minutes of load
-	$(BIN)/pytest -m soak -s $(ARGS)
+	$(BIN)/pytest -m soak -s --timeout 0 $(ARGS)
 	$(BIN)/python -m bench.hostile --soak
 
 golden: install parts ## write goldens that are missing or no longer match; then look at the diff

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 from pydantic import Field
@@ -40,6 +42,7 @@ _encode = json.JSONEncoder(default=str).encode
 _GOOGLE = {"ts": "time", "level": "severity"}
 """What Cloud Logging calls the fields that it reads."""
 _PLAIN = "\x1b[0m"
+_SPECIAL = re.compile(r'[ ="\\]')
 
 
 class LogSettings(RoomSettings):
@@ -66,6 +69,9 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[settings.log_level])
     logging.captureWarnings(capture=True)
+    # What no line of ours says costs more to find out than the rest of a line ("Optimization" in logging's how-to).
+    logging._srcfile = None  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # Their "info" is about connections and requests, which have their own line; and uvicorn formats
     # a trace message per connection unless its logger has a level of its own.
     for chatty in ("uvicorn.error", "httpx", "httpcore", "aiohttp"):
@@ -120,13 +126,13 @@ class Pretty(logging.Formatter):
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
+        moment = _moment(record.created, "%H:%M:%S")
         level = f"{record.levelname:<7}"
         if self._colours and (colour := _COLOURS.get(record.levelno)):
             level = f"{colour}{level}{_PLAIN}"
         line = f"{moment} {level} {printable(record.getMessage())}"
         for key, value in _fields(record).items():
-            if value not in (None, "", {}):
+            if value is not None and value not in ("", {}):
                 line += f" {key}={_quoted(value)}"
         for row in _traceback(self, record).splitlines():
             line += f"\n    {printable(row)}"
@@ -141,14 +147,24 @@ def printable(text: str) -> str:
 
 
 def _event(formatter: logging.Formatter, record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    yield "ts", moment.replace("+00:00", "Z")
+    yield "ts", _moment(record.created, "%Y-%m-%dT%H:%M:%S") + "Z"
     yield "level", record.levelname.lower()
     yield "logger", record.name
     yield "message", record.getMessage()
     yield from _fields(record).items()
     if traceback := _traceback(formatter, record):
         yield "traceback", traceback
+
+
+def _moment(seconds: float, form: str) -> str:
+    """A time in UTC, with milliseconds."""
+    whole = int(seconds)
+    return f"{_written(whole, form)}.{int(1000 * (seconds - whole)):03}"
+
+
+@lru_cache(maxsize=4)
+def _written(seconds: int, form: str) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime(form)
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:
@@ -162,10 +178,12 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 def _quoted(value: object) -> str:
     """A logfmt value: bare if it is one plain word, else in double quotes."""
-    if isinstance(value, Mapping):
-        pairs = cast("Mapping[object, object]", value).items()
-        value = ",".join(f"{key}:{item}" for key, item in pairs)
-    text = printable(str(value))
-    if text and not any(char in text for char in ' ="\\'):
+    if type(value) is not str:
+        if isinstance(value, Mapping):
+            pairs = cast("Mapping[object, object]", value).items()
+            value = ",".join(f"{key}:{item}" for key, item in pairs)
+        value = str(value)
+    text = printable(value)
+    if text and not _SPECIAL.search(text):
         return text
     return '"' + text.replace('"', '\\"') + '"'

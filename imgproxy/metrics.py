@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import prometheus_client
@@ -166,6 +167,9 @@ class Metrics:
         self._result_bytes = self._counter("result_bytes_total", "Bytes of bodies sent.", "format")
         self._in_progress = self._gauge("requests_in_progress", "Requests being answered now.")
         self._gauge("build_info", "Always 1; the version is a label.", "version").labels(__version__).set(1)
+        # Looked up once: it takes longer than to count.
+        self._of_status: Callable[[int], Counter] = cache(partial(_labelled, self._statuses))
+        self._of_format: Callable[[str], Counter] = cache(partial(_labelled, self._result_bytes))
         # Series that exist from the start make the first error visible to rate().
         for kind in ERROR_TYPES:
             self._errors.labels(kind)
@@ -197,7 +201,7 @@ class Metrics:
     def answered(self, status: int, seconds: float, stages: Mapping[str, float]) -> None:
         """Count an answered request; ``stages`` in seconds."""
         self._requests.inc()
-        self._statuses.labels(str(status)).inc()
+        self._of_status(status).inc()
         self._seconds.observe(seconds)
         for span, spent in stages.items():
             if span in SPANS:
@@ -208,7 +212,7 @@ class Metrics:
         if source_bytes:
             self._source_bytes.inc(source_bytes)
         if body_bytes:
-            self._result_bytes.labels(result).inc(body_bytes)
+            self._of_format(result).inc(body_bytes)
 
     def failed(self, kind: str) -> None:
         """Count an error by its type."""
@@ -231,6 +235,10 @@ class Metrics:
 
     def _histogram(self, name: str, about: str, *labels: str) -> Histogram:
         return Histogram(name, about, labels, namespace=self._namespace, registry=self.registry, buckets=_SECONDS)
+
+
+def _labelled(counter: Counter, label: object) -> Counter:
+    return counter.labels(str(label))
 
 
 class _WorkersCollector(Collector):

@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Delivery:
     """The presets that shaped the plan, those inside others included; sorted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what is computed of it is kept in it
 class Plan:
     """A request with presets, defaults and limits resolved: canonical, so that equal plans are equal images."""
 
@@ -120,12 +121,12 @@ class Plan:
     shrink_on_load: bool = True
     delivery: Delivery = field(default=Delivery(), compare=False)
 
-    @property
+    @cached_property
     def path(self) -> str:
         """The options in canonical spelling and order, e.g. ``rs:fill:300:200/g:no``."""
         return str(self.options)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A digest of everything that shapes the image, and of nothing else."""
         # Each part is a repr on its own line: no part can hold a raw newline, so no two plans share a text.

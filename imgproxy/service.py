@@ -18,9 +18,10 @@ from imgproxy.making import Made, Order
 from imgproxy.model import Conditions, Deadline, Found, RawReply, Reply, SourceRef, StillGood, Unchanged, Validators
 from imgproxy.options import Raw
 from imgproxy.planning import cheaper
+from imgproxy.readings import Reading, Readings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from imgproxy.caches.purges import Purges
     from imgproxy.caches.results import Hit, Results
@@ -62,6 +63,23 @@ class Rules:
     planner: Planner
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request whose answer has to be waited for, and how far it is."""
+
+    order: Order
+    """What was asked for."""
+    making: Order
+    """What is to be made: the same, or something cheaper."""
+    hit: Hit | None = None
+    """What memory has of it, for the worst case."""
+    patient: bool = False
+    known: Validators = _NONE
+    """Of a copy that the client has."""
+    failure: SourceError | None = None
+    """What the fallback image is to stand in for."""
+
+
 @dataclass(slots=True)
 class Service:
     """Answers request targets with images."""
@@ -83,6 +101,7 @@ class Service:
     behind_edge: bool = False
     """Whether an edge stands before this server that answers stale by itself while it asks us."""
     rates: Rates | None = None
+    readings: Readings = field(default_factory=Readings)
     brownout: bool = False
     """Whether cheaper answers are given when there is no time for better ones."""
 
@@ -96,37 +115,93 @@ class Service:
         *,
         crowded: bool = False,
     ) -> Reply | Unchanged | RawReply:
-        """The answer to a raw request target (``/<signature>/<options>/<source>``).
+        """The answer to a raw request target (``/<signature>/<options>/<source>``). Raises ``ImageError``."""
+        begun = self.begin(target, client, conditions, deadline, journey, crowded=crowded)
+        return await self.finish(begun, conditions, deadline, journey) if isinstance(begun, Pending) else begun
+
+    def begin(
+        self,
+        target: str,
+        client: Client,
+        conditions: Conditions,
+        deadline: Deadline,
+        journey: Journey,
+        *,
+        crowded: bool = False,
+    ) -> Reply | Unchanged | Pending:
+        """The answer if nothing has to be waited for: it is in memory, or refused; else what ``finish`` needs.
 
         ``crowded``: so many are served already that only what memory has is answered. Raises ``ImageError``.
         ``target`` has a character for each byte (latin-1).
         """
-        journey.plan = plan = self.plan(target, client, journey)
-        try:
-            # Before anything that is remembered: settings may have changed since, or differ between nodes.
-            self.origins.check(plan.source)
-            if plan.options[Raw].enabled:
-                self._admit(journey, crowded=crowded)
-                return await self._pass_on(plan, conditions, deadline)
-            return await self._answer(self._order(plan), conditions, deadline, journey, crowded=crowded)
-        except SourceError as error:
-            if isinstance(error, BrokenImage) or not self.fallback:
-                raise
-            return await self._fall_back(plan, error, deadline, journey)
-
-    def plan(self, target: str, client: Client, journey: Journey) -> Plan:
-        """What a target asks for, once its signature and its time are checked. Raises ``RequestError``."""
-        signed = self.dialect.split(target)
-        rules = self.rules
-        journey.key = rules.signer.verify(signed.signature, signed.path)
-        plan = rules.planner.plan(self.dialect.read(signed.path), client)
+        known = self.readings.find(target, client, self.rules)
+        reading = known or self._read(target, client)
+        plan, journey.key = reading.plan, reading.signed_by
+        journey.plan = plan
         if 0 < plan.delivery.expires < self.now() - _EXPIRY_SLACK_S:
             raise ExpiredUrl(f"the URL expired at {plan.delivery.expires}")
-        return plan
+        order = self._order(reading)
+        try:
+            if known is None:
+                # Before anything that is stored: nodes may have other settings than the one that stored it.
+                self.origins.check(plan.source)
+            begun = self._at_hand(order, conditions, deadline, journey, crowded=crowded)
+        except SourceError as error:
+            return Pending(order, order, failure=self._stoppable(error))
+        if known is None and not isinstance(begun, Pending):
+            self.readings.note(target, client, self.rules, reading)
+        return begun
 
-    def _order(self, plan: Plan) -> Order:
-        key, tags = key_of(plan, self.origins.place(plan.source)), tags_of(plan)
-        return Order(plan, key, tags, self.purges.marks(plan.source.url, tags), self.purges.newest)
+    async def finish(
+        self, pending: Pending, conditions: Conditions, deadline: Deadline, journey: Journey
+    ) -> Reply | Unchanged | RawReply:
+        """The answer that ``begin`` did not have. Raises ``ImageError``."""
+        plan = pending.order.plan
+        if pending.failure is not None:
+            return await self._fall_back(plan, pending.failure, deadline, journey)
+        try:
+            if plan.options[Raw].enabled:
+                return await self._pass_on(plan, conditions, deadline)
+            return await self._answer(pending, conditions, deadline, journey)
+        except SourceError as error:
+            return await self._fall_back(plan, self._stoppable(error), deadline, journey)
+
+    def _read(self, target: str, client: Client) -> Reading:
+        """What a target asks for, once its signature is checked. Raises ``RequestError``."""
+        signed, rules = self.dialect.split(target), self.rules
+        signed_by = rules.signer.verify(signed.signature, signed.path)
+        plan = rules.planner.plan(self.dialect.read(signed.path), client)
+        return Reading.of(plan, self.origins.place(plan.source), signed_by)
+
+    def _order(self, reading: Reading) -> Order:
+        plan, tags = reading.plan, reading.tags
+        return Order(plan, reading.key, tags, self.purges.marks(plan.source.url, tags), self.purges.newest)
+
+    def _stoppable(self, error: SourceError) -> SourceError:
+        """The error, if the fallback image may stand in for it; else it is raised."""
+        if isinstance(error, BrokenImage) or not self.fallback:
+            raise error
+        return error
+
+    def _at_hand(
+        self, order: Order, conditions: Conditions, deadline: Deadline, journey: Journey, *, crowded: bool
+    ) -> Reply | Unchanged | Pending:
+        """What can be said of an order without waiting."""
+        if order.plan.options[Raw].enabled:
+            self._admit(journey, crowded=crowded)
+            return Pending(order, order)
+        hit = self.results.recall(order.key, order.marks)
+        # Who asks by a tag behind an edge is the edge: it has answered its visitor, and wants to know what is true now.
+        patient = self.behind_edge and conditions.if_none_match is not None
+        if hit is not None and hit.use.at_once(patient=patient):
+            return self._reply(order, Made(hit), conditions, journey)
+        self._admit(journey, crowded=crowded)
+        known = Validators() if hit else self.tags.for_origin(order.plan, conditions)
+        pending = Pending(order, order, hit, patient, known)
+        if not self.brownout:
+            self._check(pending, deadline)
+            return pending
+        return self._hurried(pending, conditions, deadline, journey)
 
     def _admit(self, journey: Journey, *, crowded: bool) -> None:
         """Refuse what memory does not have, where nothing more is to be begun for this request."""
@@ -135,82 +210,66 @@ class Service:
         if self.rates is not None and (pause := self.rates.take(journey.client, journey.key)):
             raise RateLimited("more is asked for than the rate allows", retry_after=pause)
 
-    async def _answer(
-        self, order: Order, conditions: Conditions, deadline: Deadline, journey: Journey, *, crowded: bool
-    ) -> Reply | Unchanged:
-        hit = self.results.recall(order.key, order.marks)
-        # Who asks by a tag behind an edge is the edge: it has answered its visitor, and wants to know what is true now.
-        patient = self.behind_edge and conditions.if_none_match is not None
-        if hit is not None and hit.use.at_once(patient=patient):
-            made, collapsed = Made(hit), False
-        else:
-            self._admit(journey, crowded=crowded)
-            known = Validators() if hit else self.tags.for_origin(order.plan, conditions)
-            make = self._hurried if self.brownout else self._made
-            made, collapsed = await make(order, hit, deadline, journey, known, patient=patient)
-            if isinstance(made, StillGood):
-                return self._still_good(order, known, made)
-        if made.hit.use is Use.STALE and not made.forwarded and not made.degraded:
-            refresh = partial(self._refresh, order, made.hit, journey.request_id)
-            self.flights.behind((order.key, order.marks, "refresh"), refresh, at_most=_REFRESHES_WAITING)
-        return self._reply(order, made, conditions, journey, collapsed=collapsed)
+    def _check(self, pending: Pending, deadline: Deadline) -> None:
+        """Refuse what would be refused anyway, before it costs anything."""
+        if pending.hit is None and not self.results.shares and self._flight(pending) not in self.flights:
+            self.makings.admission.check(self.makings.costs.expected(pending.making.plan), deadline)
 
-    async def _made(
-        self,
-        order: Order,
-        hit: Hit | None,
-        deadline: Deadline,
-        journey: Journey,
-        known: Validators = _NONE,
-        *,
-        patient: bool = False,
-    ) -> tuple[Made | StillGood, bool]:
-        """What a making gives, and whether it was another request's."""
+    def _flight(self, pending: Pending) -> Hashable:
+        """What is under way, or will be, for this request."""
         # The purges are in the key: who asks after one must not be given what was begun before it.
-        flight = (order.key, order.marks)
-        if flight not in self.flights:
-            if known != _NONE:
-                flight = (*flight, known)
-            if hit is None and not self.results.shares:
-                # What would be refused anyway is refused before it costs anything.
-                self.makings.admission.check(self.makings.costs.expected(order.plan), deadline)
-        make = partial(self.makings.make, order, hit, deadline, journey, known, patient=patient)
-        return await self.flights.join(flight, make, deadline)
+        flight = pending.making.key, pending.making.marks
+        return flight if pending.known == _NONE or flight in self.flights else (*flight, pending.known)
 
-    async def _hurried(
-        self,
-        order: Order,
-        hit: Hit | None,
-        deadline: Deadline,
-        journey: Journey,
-        known: Validators = _NONE,
-        *,
-        patient: bool = False,
-    ) -> tuple[Made | StillGood, bool]:
-        """The same, or under pressure less: a cheaper encoding, and another size before a refusal."""
-        quick = cheaper(order.plan)
+    def _hurried(
+        self, pending: Pending, conditions: Conditions, deadline: Deadline, journey: Journey
+    ) -> Reply | Unchanged | Pending:
+        """Under pressure something cheaper: another encoding, and another size before a refusal."""
+        order, quick = pending.order, cheaper(pending.order.plan)
         try:
-            if hit is not None or quick == order.plan or not self.makings.admission.pressed:
-                return await self._made(order, hit, deadline, journey, known, patient=patient)
-            rush = self._order(quick)
-            hit = self.results.recall(rush.key, rush.marks)
-            if hit is not None and hit.use.at_once():
-                return Made(hit, degraded=True), False
-            made, collapsed = await self._made(rush, hit, deadline, journey)
-            return (replace(made, degraded=True) if isinstance(made, Made) else made), collapsed
+            if pending.hit is None and quick != order.plan and self.makings.admission.pressed:
+                rush = self._order(Reading.of(quick, self.origins.place(quick.source)))
+                hit = self.results.recall(rush.key, rush.marks)
+                if hit is not None and hit.use.at_once():
+                    return self._reply(order, Made(hit, degraded=True), conditions, journey)
+                pending = Pending(order, rush, hit)
+            self._check(pending, deadline)
         except (Overloaded, QueueFull):
             if (near := self.makings.nearest(order)) is None:
                 raise
-            return near, False
+            return self._reply(order, near, conditions, journey)
+        return pending
+
+    async def _answer(
+        self, pending: Pending, conditions: Conditions, deadline: Deadline, journey: Journey
+    ) -> Reply | Unchanged:
+        order, known = pending.order, pending.known
+        make = partial(
+            self.makings.make, pending.making, pending.hit, deadline, journey, known, patient=pending.patient
+        )
+        try:
+            made, collapsed = await self.flights.join(self._flight(pending), make, deadline)
+        except (Overloaded, QueueFull):
+            if not self.brownout or (near := self.makings.nearest(order)) is None:
+                raise
+            made, collapsed = near, False
+        if isinstance(made, StillGood):
+            return self._still_good(order, known, made)
+        if pending.making is not order:
+            made = replace(made, degraded=True)
+        return self._reply(order, made, conditions, journey, collapsed=collapsed)
 
     async def _refresh(self, order: Order, stale: Hit, request_id: str) -> Made | StillGood:
         async with self.refreshing:
             return await self.makings.refresh(order, stale, Deadline.after(_BEHIND_S), Journey(request_id))
 
     def _reply(
-        self, order: Order, made: Made, conditions: Conditions, journey: Journey, *, collapsed: bool
+        self, order: Order, made: Made, conditions: Conditions, journey: Journey, *, collapsed: bool = False
     ) -> Reply | Unchanged:
         plan, hit, entry = order.plan, made.hit, made.hit.entry
+        if hit.use is Use.STALE and not made.forwarded and not made.degraded:
+            refresh = partial(self._refresh, order, hit, journey.request_id)
+            self.flights.behind((order.key, order.marks, "refresh"), refresh, at_most=_REFRESHES_WAITING)
         told = entry.provenance
         validators = self.tags.mint(plan, told.validators)
         if validators.etag is None:

@@ -6,18 +6,20 @@ be written now waits in a small buffer, and what does not fit there is dropped, 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import select
 import socket
 import stat
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BUFFER_BYTES = 256 * 1024
+_PAGE = 4096
 _PATIENCE_S = 0.5
 """At the end: for what is still in the buffer."""
 
@@ -29,6 +31,7 @@ class Sink(logging.Handler):
         super().__init__()
         self._fd, self._send, self._leave = _unblocking(fd)
         self._waiting = bytearray()
+        self._awaited: asyncio.Handle | None = None
         self.dropped = 0
         """Lines that nobody will ever read."""
 
@@ -39,12 +42,33 @@ class Sink(logging.Handler):
             self.handleError(record)
             return
         self._waiting += line.encode("utf-8", "backslashreplace") + b"\n"
-        self._try()
+        if not self._put_off(record.levelno):
+            self._try()
         if len(self._waiting) > _BUFFER_BYTES:
             # The first line may be half written: what is in the way are the others.
             first = self._waiting.find(b"\n") + 1
             self.dropped += self._waiting.count(b"\n", first)
             del self._waiting[first:]
+
+    def _put_off(self, level: int) -> bool:
+        """Leave the writing to when the event loop has done what it is at: one call for all of its lines.
+
+        Not of what may be somebody's last words, and only up to a page.
+        """
+        if level >= logging.ERROR or len(self._waiting) > _PAGE:
+            return False
+        if self._awaited is None:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                return False
+            self._awaited = loop.call_soon(self._catch_up)
+        return True
+
+    def _catch_up(self) -> None:
+        self._awaited = None
+        with self.lock or nullcontext():
+            self._try()
 
     def flush(self) -> None:
         """Wait a moment for what is still to be written."""

@@ -22,7 +22,7 @@ PLAN = Plan(SourceRef("http://x/a.jpg"), Options(), FormatRule())
 )
 def test_records_are_frozen_and_slotted(kind: type[object]) -> None:
     assert kind.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
-    assert "__slots__" in vars(kind)
+    assert "__slots__" in vars(kind) or kind is Plan
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,16 @@ def test_a_plan_is_compared_without_its_delivery() -> None:
 
 
 def test_the_key_holds_the_pipeline_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = PLAN.key
+    before = dataclasses.replace(PLAN).key
     monkeypatch.setattr(model, "PIPELINE_VERSION", model.PIPELINE_VERSION + 1)
-    assert PLAN.key != before
+    assert dataclasses.replace(PLAN).key != before
+
+
+def test_what_is_computed_of_a_plan_is_no_part_of_it() -> None:
+    fresh = dataclasses.replace(PLAN)
+    assert (PLAN.key, PLAN.path) == (fresh.key, fresh.path)
+    assert PLAN == pickle.loads(pickle.dumps(PLAN)) == dataclasses.replace(PLAN)
+    assert dataclasses.replace(PLAN, source=SourceRef("http://y")).key != PLAN.key
 
 
 def test_a_deadline_runs_out() -> None:

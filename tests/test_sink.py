@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import resource
@@ -95,3 +96,24 @@ def test_the_last_lines_are_waited_for_a_moment() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert done.stderr.count("\n") == 200
+
+
+async def test_the_lines_of_one_turn_of_the_loop_are_one_write() -> None:
+    reader, writer = os.pipe()
+    sink = Sink(writer)
+    os.set_blocking(reader, False)
+    sink.emit(record("first"))
+    sink.emit(record("second"))
+    with pytest.raises(BlockingIOError):
+        os.read(reader, 999)
+    await asyncio.sleep(0)
+    assert os.read(reader, 999) == b"first\nsecond\n"
+    sink.emit(record("third"))
+    sink.emit(logging.LogRecord("x", logging.ERROR, "", 0, "last words", None, None))
+    assert os.read(reader, 999) == b"third\nlast words\n"
+    await asyncio.sleep(0)
+    sink.emit(record("x" * 5000))
+    assert len(os.read(reader, 9999)) == 5001  # a page is enough
+    sink.close()
+    os.close(writer)
+    os.close(reader)

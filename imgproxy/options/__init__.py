@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar, cast
 
 from imgproxy.errors import BadOption
@@ -119,6 +120,11 @@ def read_segment(name: str, texts: Sequence[str]) -> tuple[Setting, ...]:
     return setting, *(read_segment(spelling.rest, rest) if rest and rest[0] else ())
 
 
+@cache
+def _default(kind: type[O]) -> O:
+    return kind()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Options:
     """A set of options: those that ask for something, in the order of ``OPTIONS``; the others have their defaults."""
@@ -132,7 +138,10 @@ class Options:
         return cls(tuple(asked))
 
     def __getitem__(self, kind: type[O]) -> O:
-        return cast("O", next((each for each in self.asked if type(each) is kind), kind()))
+        for each in self.asked:
+            if type(each) is kind:
+                return cast("O", each)
+        return _default(kind)
 
     def merge(self, settings: Iterable[Setting]) -> Options:
         """These options after further settings, one after another."""

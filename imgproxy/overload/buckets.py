@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +106,9 @@ class Rates:
         return self._clients.take(client, now) or self._keys.take(key, now)
 
 
-def address_of(peer: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str:
+# A client asks more than once.
+@lru_cache(maxsize=1024)
+def address_of(peer: str | None, forwarded_for: str, trusted: tuple[Network, ...]) -> str:
     """The address of the client behind a connection from ``peer`` (None: a unix socket).
 
     Proxies append to X-Forwarded-For whom they were asked by, so it is read from the right: the first address
@@ -124,7 +127,8 @@ def address_of(peer: str | None, forwarded_for: str, trusted: Sequence[Network])
     return str(client) if client else ""
 
 
-def client_of(peer: str | None, forwarded_for: str, trusted: Sequence[Network]) -> str:
+@lru_cache(maxsize=1024)
+def client_of(peer: str | None, forwarded_for: str, trusted: tuple[Network, ...]) -> str:
     """Whom requests are counted for: an IPv4 address, or a network of IPv6.
 
     A /64 is what one household or one machine has; its single addresses can be changed at will.

@@ -12,6 +12,7 @@ import logging
 import re
 import time
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -25,22 +26,23 @@ from imgproxy.errors import (
     RenderTimeout,
     SourceLoop,
 )
-from imgproxy.model import Deadline, RawReply, Reply
+from imgproxy.model import Deadline, RawReply, Reply, Unchanged
 from imgproxy.overload.buckets import address_of, client_of
 from imgproxy.web.exchange import Exchange
 from imgproxy.web.explain import reason
 from imgproxy.web.responses import Responses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
 
     from imgproxy.freshness import FreshnessSettings
     from imgproxy.journey import Journey
     from imgproxy.metrics import Metrics
-    from imgproxy.model import Client, Conditions, Found, Unchanged
+    from imgproxy.model import Client, Conditions, Found
     from imgproxy.overload.buckets import Network
+    from imgproxy.service import Pending
     from imgproxy.web.responses import Answer, WebSettings
 
 _log = logging.getLogger("imgproxy.request")
@@ -60,7 +62,7 @@ _GRACE_S = 0.1
 class Serving(Protocol):
     """The service, as the web sees it."""
 
-    async def serve(
+    def begin(
         self,
         target: str,
         client: Client,
@@ -69,8 +71,14 @@ class Serving(Protocol):
         journey: Journey,
         *,
         crowded: bool = False,
+    ) -> Reply | Unchanged | Pending:
+        """The answer if it is at hand. ``crowded``: there are too many requests already, nothing else may begin."""
+        ...
+
+    async def finish(
+        self, pending: Pending, conditions: Conditions, deadline: Deadline, journey: Journey
     ) -> Reply | Unchanged | RawReply:
-        """The answer. ``crowded``: there are too many requests already; only what is at hand may be answered with."""
+        """The answer that has to be waited for."""
         ...
 
 
@@ -92,7 +100,7 @@ class Images:
         vary: tuple[str, ...] = (),
         *,
         behind_edge: bool = False,
-        trusted: Sequence[Network] = (),
+        trusted: tuple[Network, ...] = (),
         is_loop: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._service = service
@@ -105,65 +113,108 @@ class Images:
         self._is_loop = is_loop
         self._active = 0
 
+    def at_once(self, exchange: Exchange) -> Answer | None:
+        """The answer, if nothing has to be waited for. Else None, and what is left goes through ``__call__``.
+
+        Most requests end here, without a task: what memory has, and what is refused.
+        """
+        try:
+            answer = self._begin(exchange)
+        except Exception as cause:  # noqa: BLE001  the outermost border
+            answer = self._failure(exchange, cause)
+        if answer is None:
+            self._active += 1
+        return answer
+
+    def account(self, exchange: Exchange) -> None:
+        """Count a request that is over, and log it."""
+        seconds = time.monotonic() - exchange.start
+        journey, error = exchange.journey, exchange.error
+        self._metrics.answered(exchange.status, seconds, journey.stages)
+        self._metrics.moved(journey.source_bytes, exchange.body_bytes, exchange.format)
+        if error is not None:
+            self._metrics.failed(error.kind)
+        level = logging.INFO
+        if error is not None:
+            level = logging.ERROR if error.status >= 500 else logging.WARNING
+        if _log.isEnabledFor(level):
+            # A traceback, with its causes, for our own mistakes only: the others are explained by their reason.
+            trace = error if isinstance(error, InternalError) else None
+            _log.log(level, "request", extra={"fields": _fields(exchange, seconds, self._trusted)}, exc_info=trace)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, send)
-        self._active += 1
+        exchange = Exchange.of(scope)
+        answer = self.at_once(exchange) if exchange.pending is None else None
+        try:
+            if answer is not None:
+                await exchange.send(answer, send)
+            else:
+                await self._attend(exchange, receive, send)
+        finally:
+            self.account(exchange)
+
+    async def _attend(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Wait for the answer and send it."""
         try:
             with self._metrics.request():
-                await self._watched(exchange, receive)
+                await self._watched(exchange, receive, send)
         except asyncio.CancelledError:
             # The server gave up waiting for us at a stop. A client that has nothing yet gets a word.
             exchange.error = Draining("the server stopped before the image was ready")
             if not exchange.started:
-                await exchange.send(self._responses.error(exchange.error, exchange.journey))
+                await exchange.send(self._responses.error(exchange.error, exchange.journey), send)
             raise
         finally:
             self._active -= 1
-            self._account(exchange)
 
-    async def _watched(self, exchange: Exchange, receive: Receive) -> None:
+    async def _watched(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Respond; if the client goes away first, stop the work."""
         try:
             async with asyncio.TaskGroup() as group:
                 watcher = group.create_task(_until_gone(receive))
-                await self._respond(exchange)
+                await exchange.send(await self._finish(exchange), send)
                 watcher.cancel()
         except* _ClientGoneError:
             if not exchange.finished:
                 exchange.status = CLIENT_GONE
 
-    async def _respond(self, exchange: Exchange) -> None:
-        try:
-            answer = await self._answer(exchange)
-        except ImageError as error:
-            answer = self._failure(exchange, error)
-        except Exception as cause:  # noqa: BLE001  the outermost border: whatever it is, it is ours
-            error = InternalError(repr(cause))
-            error.__cause__ = cause
-            answer = self._failure(exchange, error)
-        await exchange.send(answer)
-
-    async def _answer(self, exchange: Exchange) -> Answer:
+    def _begin(self, exchange: Exchange) -> Answer | None:
         if exchange.method == "OPTIONS":
             return self._responses.preflight(exchange.journey)
         self._admit(exchange)
-        deadline = Deadline.after(self._settings.timeout)
-        client = self._negotiate(exchange.headers)
-        journey, conditions = exchange.journey, exchange.conditions_for_origin
+        exchange.deadline = deadline = Deadline.after(self._settings.timeout)
+        journey = exchange.journey
         journey.client = client_of(exchange.peer, exchange.headers.get("x-forwarded-for", ""), self._trusted)
         # What is remembered costs next to nothing: a crowd that asks for it is no reason to refuse it.
-        crowded = 0 < self._settings.max_clients < self._active
+        crowded = 0 < self._settings.max_clients <= self._active
+        client, conditions = self._negotiate(exchange.headers), exchange.conditions_for_origin
         try:
-            async with asyncio.timeout(deadline.remaining + _GRACE_S):
-                outcome = await self._service.serve(
-                    exchange.target, client, conditions, deadline, journey, crowded=crowded
-                )
-        except TimeoutError as late:
-            raise RenderTimeout(f"no answer after {self._settings.timeout:g} s") from late
+            begun = self._service.begin(exchange.target, client, conditions, deadline, journey, crowded=crowded)
         except UnicodeError as cause:
             if exchange.target.isascii():
                 raise
             raise InvalidUrl("the URL holds bytes that are not UTF-8") from cause
+        if isinstance(begun, Reply | Unchanged):
+            return self._answer(exchange, begun)
+        exchange.pending = begun
+        return None
+
+    async def _finish(self, exchange: Exchange) -> Answer:
+        pending, deadline = exchange.pending, exchange.deadline
+        assert pending is not None  # noqa: S101 - else it was answered at once
+        try:
+            async with asyncio.timeout(deadline.remaining + _GRACE_S):
+                outcome = await self._service.finish(
+                    pending, exchange.conditions_for_origin, deadline, exchange.journey
+                )
+            return self._answer(exchange, outcome)
+        except TimeoutError:
+            return self._failure(exchange, RenderTimeout(f"no answer after {self._settings.timeout:g} s"))
+        except Exception as cause:  # noqa: BLE001  the outermost border
+            return self._failure(exchange, cause)
+
+    def _answer(self, exchange: Exchange, outcome: Reply | Unchanged | RawReply) -> Answer:
+        journey = exchange.journey
         if isinstance(outcome, Reply):
             exchange.format = outcome.rendition.format.name
             return self._responses.reply(outcome, journey, exchange.conditions)
@@ -184,26 +235,14 @@ class Images:
         if (passed := exchange.headers.get("cdn-loop")) is not None and self._is_loop(passed):
             raise SourceLoop("the request has been here before, says its CDN-Loop header")
 
-    def _failure(self, exchange: Exchange, error: ImageError) -> Answer:
+    def _failure(self, exchange: Exchange, cause: Exception) -> Answer:
+        error = cause
+        if not isinstance(error, ImageError):  # whatever it is, it is ours
+            error = InternalError(repr(cause))
+            error.__cause__ = cause
         exchange.error = error
         accept = exchange.headers.get("accept", "")
         return self._responses.error(error, exchange.journey, exchange.target, accept)
-
-    def _account(self, exchange: Exchange) -> None:
-        """Count the request and log it."""
-        seconds = time.monotonic() - exchange.start
-        journey, error = exchange.journey, exchange.error
-        self._metrics.answered(exchange.status, seconds, journey.stages)
-        self._metrics.moved(journey.source_bytes, exchange.body_bytes, exchange.format)
-        if error is not None:
-            self._metrics.failed(error.kind)
-        level = logging.INFO
-        if error is not None:
-            level = logging.ERROR if error.status >= 500 else logging.WARNING
-        if _log.isEnabledFor(level):
-            # A traceback, with its causes, for our own mistakes only: the others are explained by their reason.
-            trace = error if isinstance(error, InternalError) else None
-            _log.log(level, "request", extra={"fields": _fields(exchange, seconds, self._trusted)}, exc_info=trace)
 
 
 class _ClientGoneError(Exception):
@@ -217,7 +256,7 @@ async def _until_gone(receive: Receive) -> None:
     raise _ClientGoneError
 
 
-def _fields(exchange: Exchange, seconds: float, trusted: Sequence[Network]) -> dict[str, object]:
+def _fields(exchange: Exchange, seconds: float, trusted: tuple[Network, ...]) -> dict[str, object]:
     """The log line: never a signature, a source's path or query."""
     journey, error = exchange.journey, exchange.error
     plan = journey.plan
@@ -247,6 +286,7 @@ def _cache(found: Found) -> str:
     return "renewed" if found.renewed else "collapsed" if found.collapsed else "made"
 
 
+@lru_cache(maxsize=1024)
 def _origin(url: str) -> str | None:
     """Scheme and host of a source URL: ``https://example.com``, ``s3://bucket``, ``local://``."""
     with suppress(ValueError):

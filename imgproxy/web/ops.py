@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
-    from imgproxy.web.responses import WebSettings
+    from imgproxy.web.exchange import Exchange
+    from imgproxy.web.images import Images
+    from imgproxy.web.responses import Answer, WebSettings
 
 _log = logging.getLogger("imgproxy.health")
 
@@ -75,7 +78,7 @@ class Ops:
 
     def __init__(
         self,
-        images: ASGIApp,
+        images: Images,
         settings: WebSettings,
         probe: Callable[[Deadline], Awaitable[object]],
         *,
@@ -110,11 +113,22 @@ class Ops:
         self._router = Router(_routes(places.items()), default=self._default)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        if path in self.paths or path.startswith(self._well_known):
+        if self._is_ours(scope["path"]):
             await self._router(scope, receive, send)
         else:
             await self._images(scope, receive, send)
+
+    def at_once(self, exchange: Exchange) -> Answer | None:
+        """The image's answer, if nothing has to be waited for."""
+        target = exchange.target
+        ours = self._is_ours(unquote(target) if "%" in target else target)
+        return None if ours else self._images.at_once(exchange)
+
+    def account(self, exchange: Exchange) -> None:
+        self._images.account(exchange)
+
+    def _is_ours(self, path: str) -> bool:
+        return path in self.paths or path.startswith(self._well_known)
 
     def drain(self) -> None:
         """Be not ready from now on: the server is about to stop."""

@@ -6,26 +6,32 @@ One request is read at a time: what follows it waits, unread, until it is answer
 there was something wrong with it. Bodies, which no image needs, are neither parsed nor kept: such a connection ends
 with its answer. A client that stops reading is cut off, and where there are too many connections, the
 one that has been idle for longest makes room.
+
+What needs no waiting is answered here and now, without the parser, a task or the application: twice as fast.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import typing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from imgproxy.web.exchange import BEGUN, Exchange
 from imgproxy.web.heads import BadHead, Head, check_beginning, read
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
     from imgproxy.web.crowd import Crowd
+    from imgproxy.web.responses import Answer
 
 _log = logging.getLogger("imgproxy.connection")
 
@@ -41,6 +47,18 @@ _REFUSAL = b"content-type: text/plain; charset=utf-8\r\nx-content-type-options: 
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
+class Prompt(typing.Protocol):
+    """An application that has some answers at hand."""
+
+    def at_once(self, exchange: Exchange) -> Answer | None:
+        """The answer that needs no waiting; None for the others, which go through the application."""
+        ...
+
+    def account(self, exchange: Exchange) -> None:
+        """An answer that was given at once is on its way."""
+        ...
+
+
 class Protocol(HttpToolsProtocol):
     """One client connection."""
 
@@ -51,6 +69,8 @@ class Protocol(HttpToolsProtocol):
     bodies = False
     """Whether requests may have bodies: of a stated length, never in chunks."""
     crowd: Crowd
+    prompt: Prompt | None = None
+    """Who may have answers at once."""
 
     def __init__(
         self,
@@ -65,6 +85,8 @@ class Protocol(HttpToolsProtocol):
         self._target = b""
         self._body = 0  # bytes of a body that are still to come
         self._deaf = False  # whatever still comes is dropped
+        self._begun: Exchange | None = None  # the request under way
+        self._rested = 0.0  # when the last answer was complete
         self._late: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
 
@@ -100,12 +122,14 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._rested = self.loop.time()
         if not self.transport.is_closing() and not self._deaf:
             self.crowd.rest(self)
             self._proceed()
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self.scope.setdefault("state", {})[BEGUN] = self._begun
         # The path is all before the first "?", a "#" included (imgproxy uses Go's RequestURI).
         self.scope["raw_path"] = self._target.partition(b"?")[0]
 
@@ -131,32 +155,31 @@ class Protocol(HttpToolsProtocol):
         return self._body > 0 or (self.cycle is not None and not self.cycle.response_complete)  # pyright: ignore[reportUnnecessaryComparison]
 
     def _proceed(self) -> None:
-        """Read the next head, if it is its turn and it is there."""
-        if self._busy:
-            if len(self._unread) > MAX_HEAD_BYTES:
-                self.flow.pause_reading()  # until the answer is complete
-            return
-        if not self._unread or self._deaf:
-            return
-        end = self._unread.find(b"\r\n\r\n", self._searched) + len(b"\r\n\r\n")
-        try:
-            if max(end, len(self._unread) if end < len(b"\r\n\r\n") else 0) > MAX_HEAD_BYTES:
-                raise BadHead("Request head too large.")  # noqa: TRY301 - one place answers all of them
-            if end < len(b"\r\n\r\n"):
-                check_beginning(self._unread, self._searched)
-                self._searched = max(0, len(self._unread) - 3)
-                self._await_head()
+        """Read the heads that are there, as far as it is their turn."""
+        while self._unread and not self._deaf:
+            if self._busy:
+                if len(self._unread) > MAX_HEAD_BYTES:
+                    self.flow.pause_reading()  # until the answer is complete
                 return
-            head = read(bytes(self._unread[:end]))
-        except BadHead as bad:
-            self._refuse(400, str(bad))
-            return
-        del self._unread[:end]
-        self._searched = 0
-        self._begin(head)
+            end = self._unread.find(b"\r\n\r\n", self._searched) + len(b"\r\n\r\n")
+            try:
+                if max(end, len(self._unread) if end < len(b"\r\n\r\n") else 0) > MAX_HEAD_BYTES:
+                    raise BadHead("Request head too large.")  # noqa: TRY301 - one place answers all of them
+                if end < len(b"\r\n\r\n"):
+                    check_beginning(self._unread, self._searched)
+                    self._searched = max(0, len(self._unread) - 3)
+                    self._await_head()
+                    return
+                head = read(bytes(self._unread[:end]))
+            except BadHead as bad:
+                self._refuse(400, str(bad))
+                return
+            del self._unread[:end]
+            self._searched = 0
+            self._begin(head)
 
     def _begin(self, head: Head) -> None:
-        """Have the parser read a head, which starts the application."""
+        """Answer a head, or have the parser read it, which starts the application."""
         if head.body is None and self.bodies:
             self._refuse(400, "Send the body with Content-Length.")
             return
@@ -164,6 +187,8 @@ class Protocol(HttpToolsProtocol):
             self._late.cancel()
             self._late = None
         self.crowd.work(self)
+        if self._answered(head):
+            return
         self._target = head.target
         super().data_received(_readable(head.text))
         if self._deaf or head.body == 0:
@@ -175,6 +200,42 @@ class Protocol(HttpToolsProtocol):
         self._deaf = True
         self._unread.clear()
         self.cycle.keep_alive = self.cycle.waiting_for_100_continue = False
+
+    def _answered(self, head: Head) -> bool:
+        """Whether the answer had not to be waited for; then it is on its way."""
+        self._begun = None
+        prompt = self.prompt
+        if prompt is None or head.body != 0 or head.minor != b"1" or self.flow.write_paused:
+            return False
+        if head.headers.get("connection", "keep-alive").lower() != "keep-alive":
+            return False
+        peer = self.client[0] if self.client else None
+        exchange = Exchange(head.method.decode("ascii"), head.target.partition(b"?")[0], head.headers, peer)
+        answer = prompt.at_once(exchange)
+        if answer is None or not isinstance(answer.body, bytes):
+            self._begun = exchange
+            return False
+        body = b"" if head.method == b"HEAD" else answer.body
+        self.transport.writelines([_head_of(answer, self.server_state.default_headers), body])
+        exchange.sent(answer, body)
+        prompt.account(exchange)
+        self.server_state.total_requests += 1
+        self._rested = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch_idleness(self.timeout_keep_alive)
+        self.crowd.rest(self)
+        return True
+
+    def _watch_idleness(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        # One timer for many answers: setting one for each takes longer than looking at the clock at its end.
+        left = self._rested + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._watch_idleness(left)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _await_head(self) -> None:
         if self._late is None and not self.transport.is_closing():
@@ -210,6 +271,14 @@ class Protocol(HttpToolsProtocol):
             self._watch_writing()
 
 
+def _head_of(answer: Answer, default: Iterable[tuple[bytes, bytes]]) -> bytes:
+    lines = [STATUS_LINE[answer.status]]
+    for name, value in (*default, *answer.headers):
+        lines += (name, b": ", value, b"\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
 def _readable(head: bytes) -> bytes:
     """The head with bytes above 0x7f in its request line percent-encoded, which is all that llhttp lets through."""
     if head.isascii():
@@ -218,7 +287,15 @@ def _readable(head: bytes) -> bytes:
     return _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line) + end + fields
 
 
-def limited(crowd: Crowd, head_seconds: float, write_seconds: float, *, bodies: bool = False) -> type[Protocol]:
+def limited(
+    crowd: Crowd, head_seconds: float, write_seconds: float, *, bodies: bool = False, prompt: Prompt | None = None
+) -> type[Protocol]:
     """The protocol with these limits: uvicorn makes the instances and knows nothing of them."""
-    own = {"crowd": crowd, "head_seconds": head_seconds, "write_seconds": write_seconds, "bodies": bodies}
+    own = {
+        "crowd": crowd,
+        "head_seconds": head_seconds,
+        "write_seconds": write_seconds,
+        "bodies": bodies,
+        "prompt": prompt,
+    }
     return type("Limited", (Protocol,), own)

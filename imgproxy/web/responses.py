@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -11,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 from imgproxy.clock import unix_seconds
 from imgproxy.environment import GoBool, RoomSettings, Seconds
 from imgproxy.fields import is_field_value
-from imgproxy.model import Caching, Validators
+from imgproxy.model import Caching, Plan, Validators
 from imgproxy.web.caching import CacheHeaders
 from imgproxy.web.disposition import content_disposition, source_name
 from imgproxy.web.explain import Complaint, explain
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from imgproxy.errors import ImageError
     from imgproxy.freshness import FreshnessSettings
     from imgproxy.journey import Journey
-    from imgproxy.model import Conditions, Plan, RawReply, Reply, Unchanged
+    from imgproxy.model import Conditions, RawReply, Reply, Unchanged
+
+_REQUEST_ID = b"x-request-id"
+_MOST_DRESSED = 1024
 
 METHODS = "GET, HEAD, OPTIONS"
 
@@ -134,6 +139,9 @@ class Answer:
     body: bytes | AsyncGenerator[bytes, None] = b""
 
 
+_Dressed = tuple[Plan, tuple[object, ...], list[tuple[bytes, bytes]]]
+
+
 class Responses:
     """Builds answers. ``vary``: the request headers that planning was told to look at."""
 
@@ -147,6 +155,7 @@ class Responses:
         now: Callable[[], float] = unix_seconds,
     ) -> None:
         self._settings = settings
+        self._dressed: OrderedDict[int, _Dressed] = OrderedDict()
         self._caches = CacheHeaders(freshness, now, behind_edge=behind_edge)
         self._vary = _encode([("Vary", ", ".join(vary))] if vary else [])
         # The form of an error depends on Accept, whatever planning looks at.
@@ -169,14 +178,28 @@ class Responses:
         if status != 200:
             return self._image(reply, journey, status, rendition.body, [])
         size, ranges = len(rendition.body), [("Accept-Ranges", "bytes")]
-        wanted = part(conditions, size, self._sendable(reply.validators))
+        wanted = part(conditions, size, self._sendable(reply.validators)) if conditions.range is not None else None
         if wanted is None:
-            return self._image(reply, journey, 200, rendition.body, ranges)
+            return self._whole(reply, journey)
         if not wanted:
             ranges += [("Content-Range", f"bytes */{size}"), ("Content-Length", "0")]
             return self._answer(416, ranges, b"", journey)
         ranges.append(("Content-Range", f"bytes {wanted[0]}-{wanted[-1]}/{size}"))
         return self._image(reply, journey, 206, rendition.body[wanted.start : wanted.stop], ranges)
+
+    def _whole(self, reply: Reply, journey: Journey) -> Answer:
+        """The whole image. Of a popular one, the headers of the same second are the same but for one."""
+        plan, facts = reply.plan, None if journey.stages else _facts(reply)
+        # The plan as an object: the same URL has the same one.
+        kept = self._dressed.get(id(plan))
+        if facts is None or kept is None or kept[0] is not plan or kept[1] != facts:
+            answer = self._image(reply, journey, 200, reply.rendition.body, [("Accept-Ranges", "bytes")])
+            if facts is not None:
+                self._dressed[id(plan)] = plan, facts, [each for each in answer.headers if each[0] != _REQUEST_ID]
+                if len(self._dressed) > _MOST_DRESSED:
+                    self._dressed.popitem(last=False)
+            return answer
+        return Answer(200, [*kept[2], (_REQUEST_ID, journey.request_id.encode("ascii"))], reply.rendition.body)
 
     def _image(self, reply: Reply, journey: Journey, status: int, body: bytes, ranges: list[tuple[str, str]]) -> Answer:
         rendition = reply.rendition
@@ -289,6 +312,31 @@ class Responses:
         public = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         reference = quote(public, safe="!#$%&'()*+,/:;=?@[]~")
         return [("Link", f'<{reference}>; rel="canonical"')]
+
+
+def _facts(reply: Reply) -> tuple[object, ...] | None:
+    """What the headers of a whole image follow from, its plan aside; None if they change by the moment."""
+    found, rendition = reply.found, reply.rendition
+    if not found.tier or found.forwarded or reply.plan.delivery.expires or reply.caching.expires:
+        return None
+    return (
+        found.tier,
+        int(found.age),
+        math.floor(found.ttl),
+        found.generation,
+        found.degraded,
+        len(rendition.body),
+        rendition.format,
+        rendition.width,
+        rendition.height,
+        rendition.source_width,
+        rendition.source_height,
+        reply.source_bytes,
+        reply.validators,
+        reply.caching,
+        reply.lifetime,
+        reply.tags,
+    )
 
 
 def _disposition(plan: Plan, extension: str) -> str:

@@ -12,19 +12,19 @@ import logging
 import math
 import signal
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 
 from imgproxy.web.crowd import Crowd, most_connections
 from imgproxy.web.listening import BACKLOG, listening
-from imgproxy.web.protocol import limited
+from imgproxy.web.protocol import Prompt, limited
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine, Generator, Mapping
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from imgproxy.web.responses import WebSettings
 
@@ -45,8 +45,14 @@ def start(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
+class App(Prompt, Protocol):
+    """An ASGI application that has some answers at hand."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
 async def run(
-    app: ASGIApp,
+    app: App,
     settings: WebSettings,
     *,
     on_drain: Callable[[], None],
@@ -61,7 +67,7 @@ async def run(
     with ExitStack() as sockets:
         listener = sockets.enter_context(listening(settings.bind))
         most = most_connections()
-        server = _Server(app, settings, listener, most)
+        server = _Server(app, settings, listener, most, prompt=app)
         others = [
             # Operators send bodies, and are few.
             _Server(other, settings, sockets.enter_context(listening(bind)), most, bodies=True)
@@ -134,12 +140,20 @@ class _Server(uvicorn.Server):
     """A uvicorn server on a socket of ours, without signal handlers of its own."""
 
     def __init__(
-        self, app: ASGIApp, settings: WebSettings, listener: socket.socket, most: int, *, bodies: bool = False
+        self,
+        app: ASGIApp,
+        settings: WebSettings,
+        listener: socket.socket,
+        most: int,
+        *,
+        bodies: bool = False,
+        prompt: Prompt | None = None,
     ) -> None:
         self.crowd = Crowd(most)
+        head, body = settings.read_request_timeout, settings.write_response_timeout
         config = uvicorn.Config(
             app,
-            http=limited(self.crowd, settings.read_request_timeout, settings.write_response_timeout, bodies=bodies),
+            http=limited(self.crowd, head, body, bodies=bodies, prompt=prompt),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
@@ -35,6 +35,9 @@ from imgproxy.overload.buckets import Network
 from imgproxy.web.images import Images
 from imgproxy.web.responses import WebSettings
 
+if TYPE_CHECKING:
+    from imgproxy.service import Pending
+
 Outcome = Reply | Unchanged | RawReply | ImageError | Exception
 Serve = Callable[["Call"], Awaitable[Outcome]]
 
@@ -59,9 +62,11 @@ class FakeService:
     """Gives one answer to everything, or what a coroutine function says."""
 
     outcome: Outcome | Serve
+    at_hand: Callable[[Call], Outcome | None] = lambda _: None
+    """What needs no waiting; for the others ``outcome``."""
     calls: list[Call] = field(default_factory=list)
 
-    async def serve(
+    def begin(
         self,
         target: str,
         client: Client,
@@ -70,17 +75,31 @@ class FakeService:
         journey: Journey,
         *,
         crowded: bool = False,
-    ) -> Reply | Unchanged | RawReply:
+    ) -> Reply | Unchanged | Pending:
         call = Call(target, client, conditions, deadline, journey, crowded)
         self.calls.append(call)
+        outcome = self.at_hand(call) or self.outcome
+        if inspect.iscoroutinefunction(outcome) or isinstance(outcome, RawReply):
+            return cast("Pending", call)  # what it holds is the service's own business
+        answer = _given(outcome, journey)
+        assert isinstance(answer, Reply | Unchanged)
+        return answer
+
+    async def finish(
+        self, pending: Pending, conditions: Conditions, deadline: Deadline, journey: Journey
+    ) -> Reply | Unchanged | RawReply:
+        call = cast("Call", pending)
+        assert (call.conditions, call.deadline, call.journey) == (conditions, deadline, journey)
         outcome = self.outcome
-        if inspect.iscoroutinefunction(outcome):
-            outcome = await outcome(call)
-        if isinstance(outcome, Exception):
-            raise outcome
-        assert isinstance(outcome, Reply | Unchanged | RawReply)
-        journey.plan = outcome.plan
-        return outcome
+        return _given(await outcome(call) if inspect.iscoroutinefunction(outcome) else outcome, journey)
+
+
+def _given(outcome: object, journey: Journey) -> Reply | Unchanged | RawReply:
+    if isinstance(outcome, Exception):
+        raise outcome
+    assert isinstance(outcome, Reply | Unchanged | RawReply)
+    journey.plan = outcome.plan
+    return outcome
 
 
 def plan(url: str = URL, **delivery: Any) -> Plan:
@@ -127,7 +146,7 @@ def images(
     vary: tuple[str, ...] = (),
     metrics: Metrics | None = None,
     behind_edge: bool = False,
-    trusted: Sequence[Network] = (),
+    trusted: tuple[Network, ...] = (),
     is_loop: Callable[[str], bool] = lambda _: False,
     **settings: object,
 ) -> Images:

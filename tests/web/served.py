@@ -1,6 +1,6 @@
 """A server to be started as a process: ``python -m tests.web.served '{"bind": "127.0.0.1:8080"}'``.
 
-It echoes the request target as the body; ``/slow/<seconds>`` takes its time, ``/big/<bytes>`` is big.
+It echoes the request target as the body, at once; ``/slow/<seconds>`` takes its time, ``/big/<bytes>`` is big.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 
 
 async def serve(call: Call) -> Outcome:
-    _, word, number = [*call.target.split("/"), "", ""][:3]
-    if word == "slow":
-        await asyncio.sleep(float(number))
-    if word == "big":
-        return reply(b"x" * int(number))
+    _, _, seconds = [*call.target.split("/"), "0"][:3]
+    await asyncio.sleep(float(seconds))
     return reply(call.target.encode("latin-1"))
+
+
+def at_hand(call: Call) -> Outcome | None:
+    _, word, number = [*call.target.split("/"), "", ""][:3]
+    if word in ("slow", "wait"):
+        return None
+    return reply(b"x" * int(number) if word == "big" else call.target.encode("latin-1"))
 
 
 async def probe(_deadline: Deadline) -> None:
@@ -54,7 +58,7 @@ async def main(given: dict[str, str]) -> None:
     metrics_bind, echo_bind = given.pop("metrics_bind", ""), given.pop("echo_bind", "")
     settings = WebSettings.model_validate(given)
     metrics = Metrics()
-    images = Images(FakeService(serve), settings, FreshnessSettings(), metrics, lambda _: Client())
+    images = Images(FakeService(serve, at_hand), settings, FreshnessSettings(), metrics, lambda _: Client())
     ops = Ops(images, settings, probe)
     await run(
         ops,
