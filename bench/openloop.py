@@ -27,13 +27,19 @@ class Shot:
     headers: str = ""
     body: int = 0
     """Bytes."""
+    error: str = ""
+    """What the body of an error says."""
+
+
+_Answer = tuple[int, str, int, str]
+_NONE: _Answer = (0, "", 0, "")
 
 
 class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._answer: asyncio.Future[tuple[int, str, int]] | None = None
+        self._answer: asyncio.Future[_Answer] | None = None
         self.open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -41,7 +47,7 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         self.open = True
 
-    def ask(self, request: bytes) -> asyncio.Future[tuple[int, str, int]]:
+    def ask(self, request: bytes) -> asyncio.Future[_Answer]:
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._buffer.clear()
@@ -64,12 +70,14 @@ class _Connection(asyncio.Protocol):
         if len(self._buffer) >= end + 4 + length:
             answer, self._answer = self._answer, None
             if not answer.done():
-                answer.set_result((int(head[9:12]), head, length))
+                status = int(head[9:12])
+                said = self._buffer[end + 4 :][:100].decode("latin-1") if status >= 400 else ""
+                answer.set_result((status, head, length, said))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.open = False
         if self._answer is not None and not self._answer.done():
-            self._answer.set_result((0, "", 0))
+            self._answer.set_result(_NONE)
 
     def close(self) -> None:
         self.open = False
@@ -106,10 +114,10 @@ class Gun:
             connection = self._reused() or await self._connected()
             request = f"GET {target} HTTP/1.1\r\nHost: {self._bind}\r\n\r\n".encode("latin-1")
             async with asyncio.timeout(60):
-                status, headers, body = await connection.ask(request)
+                answer = await connection.ask(request)
         except (OSError, TimeoutError):
-            status, headers, body = 0, "", 0
-        shot = Shot(kind, due - self.began, time.monotonic() - due, status, headers, body)
+            answer = _NONE
+        shot = Shot(kind, due - self.began, time.monotonic() - due, *answer)
         self.shots.append(shot)
         if connection is not None and connection.open:
             self._idle.append(connection)

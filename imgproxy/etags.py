@@ -10,6 +10,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from itsdangerous.encoding import base64_decode, base64_encode
@@ -49,7 +50,7 @@ class Tags:
         if not origin.etag or len(origin.etag) > _LONGEST:
             return Validators(None, self._not_before(origin.last_modified))
         weak = "W/" if origin.etag.startswith("W/") else ""
-        tag = base64_encode(origin.etag.encode("latin-1", "replace")).decode()
+        tag = _carried(origin.etag)
         return Validators(f'{weak}"{self._plan(plan)}.{tag}"', self._not_before(origin.last_modified))
 
     def of_result(self, plan: Plan, digest: str) -> str:
@@ -97,7 +98,18 @@ class Tags:
         return date if late_enough else format_datetime(self._earliest.astimezone(UTC), usegmt=True)
 
     def _plan(self, plan: Plan) -> str:
-        return hashlib.sha256(f"{self._buster}\n{plan.key}".encode()).hexdigest()[:16]
+        return _named(self._buster, plan.key)
+
+
+# Of popular images the same ones are minted again and again.
+@lru_cache(maxsize=4096)
+def _named(buster: str, key: str) -> str:
+    return hashlib.sha256(f"{buster}\n{key}".encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=4096)
+def _carried(etag: str) -> str:
+    return base64_encode(etag.encode("latin-1", "replace")).decode()
 
 
 def _taken_out(text: str) -> str | None:

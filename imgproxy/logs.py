@@ -42,6 +42,8 @@ _encode = json.JSONEncoder(default=str).encode
 _GOOGLE = {"ts": "time", "level": "severity"}
 """What Cloud Logging calls the fields that it reads."""
 _PLAIN = "\x1b[0m"
+_BARE = re.compile(r"[!#-<>-\[\]-~]+")
+"""Most values: no blank, quote, equals sign or backslash, and nothing beyond ASCII."""
 _SPECIAL = re.compile(r'[ ="\\]')
 
 
@@ -183,6 +185,8 @@ def _quoted(value: object) -> str:
             pairs = cast("Mapping[object, object]", value).items()
             value = ",".join(f"{key}:{item}" for key, item in pairs)
         value = str(value)
+    if _BARE.fullmatch(value):
+        return value
     text = printable(value)
     if text and not _SPECIAL.search(text):
         return text

@@ -31,7 +31,7 @@ SLOPE_BYTES = 1_000_000
 """What server and render processes may have more after each 10,000 renders."""
 _PER = 10_000
 _WARM_UP_S = 10.0
-_WARM_UP_SHARE = 0.1
+_WARM_UP_SHARE = 0.2
 """Of the whole time, at least: allocators of render processes reach their size after about 2,000 renders."""
 _FORMATS = ("jpeg", "png", "webp", "avif", "gif", "tiff")
 _SPARE = 4
@@ -68,6 +68,8 @@ class Soaked:
     rate: float
     """Requests a second."""
     statuses: Mapping[int, int]
+    errors: Mapping[str, int]
+    """Answers above 400, by what they say."""
     restarts: Mapping[str, int]
     before: Sample
     after: Sample
@@ -111,7 +113,7 @@ class Soaked:
     def __str__(self) -> str:
         done = sum(self.statuses.values())
         rows = [
-            f"{done} requests at {self.rate:.1f}/s, statuses {dict(self.statuses)}, "
+            f"{done} requests at {self.rate:.1f}/s, statuses {dict(self.statuses)}, errors {dict(self.errors)}, "
             f"render processes that ended: {dict(self.restarts) or 'none'}",
             f"memory: {self.slope / 1e6:+.2f} MB in 10,000 renders (server alone {self.server_slope / 1e6:+.2f})",
             f"{'renders':>8}{'server':>10}{'workers':>10}{'processes':>11}{'files':>8}{'of workers':>12}{'threads':>9}",
@@ -141,7 +143,17 @@ async def soaked(server: Server, seconds: float, *, warm_up_s: float = _WARM_UP_
     after = await _at_rest(server)
     statuses = Counter(shot.status for shot in shots)
     lives = server.process.poll() is None and server.ask("/readyz").status == 200
-    return Soaked(rate, dict(sorted(statuses.items())), restarts(server), before, after, samples, lives)
+    errors = Counter(f"{shot.status} {shot.error}" for shot in shots if shot.status >= 400)
+    return Soaked(
+        rate,
+        dict(sorted(statuses.items())),
+        dict(errors.most_common(8)),
+        restarts(server),
+        before,
+        after,
+        samples,
+        lives,
+    )
 
 
 def _targets(chance: random.Random) -> Iterator[str]:

@@ -240,7 +240,14 @@ SHOT = Shot("resize", 0.0, 0.1, 200)
 FINE = Volley([Asked("a", "resize", SHOT)], [SHOT], [SHOT], [], {}, 1 << 20, 0, lives=True)
 HELD = Sample(0, 1 << 26, 1 << 28, 3, 40, 15, 24, frozenset())
 STEADY = Soaked(
-    20.0, {200: 99}, {}, HELD, replace(HELD, renders=99), [replace(HELD, renders=each) for each in (3, 50)], lives=True
+    20.0,
+    {200: 99},
+    {},
+    {},
+    HELD,
+    replace(HELD, renders=99),
+    [replace(HELD, renders=each) for each in (3, 50)],
+    lives=True,
 )
 
 
