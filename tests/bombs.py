@@ -1,4 +1,4 @@
-"""Small files that ask for much: twenty kinds of them, drawn at random from a seed, none above 100 kB.
+"""Small files that ask for much: dozens of kinds of them, drawn at random from a seed, none above 100 kB.
 
 Each has valid checksums, lengths and offsets: what is wrong with it is what it asks for.
 """
@@ -15,6 +15,8 @@ from itertools import count as numbers
 from typing import TYPE_CHECKING
 
 import pyvips
+
+from tests import avifs, profiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,6 +207,40 @@ def _avif_lies(chance: random.Random) -> bytes:
     return bytes(body)
 
 
+def _avif_grid(chance: random.Random) -> bytes:
+    """Large tiles, of which a corner is shown."""
+    side = chance.randrange(16, 600)
+    tile = chance.choice([1024, 2048])
+    count = chance.randrange(9, 17)
+    return bytes(avifs.grid(count, count, side, side, tile)) + _box(chance)
+
+
+def _avif_nested(chance: random.Random) -> bytes:
+    kind = chance.choice([b"grid", b"iovl"])
+    return bytes(avifs.nested(chance.randrange(4, 12), chance.randrange(9, 17), kind)) + _box(chance)
+
+
+def _avif_film(chance: random.Random) -> bytes:
+    return bytes(avifs.still(film=avifs.film(chance.randrange(10**6, 10**7)))) + _box(chance)
+
+
+def _avif_deep(chance: random.Random) -> bytes:
+    kind = chance.choice([b"iprp", b"ipco", b"meta", b"moov", b"trak"])
+    return bytes(avifs.still(more=avifs.deep(kind, chance.randrange(900, 7000)))) + _box(chance)
+
+
+def _avif_parts(chance: random.Random) -> bytes:
+    parts = {1: [(0, 60_000)] * chance.randrange(20, 3000)}
+    return bytes(avifs.still(media=bytes(60_000), extents=parts)) + _box(chance)
+
+
+def _profile_steps(chance: random.Random) -> bytes:
+    """Matrix upon matrix, all of them the same 60 bytes."""
+    steps = profiles.steps(chance.randrange(2_000, 9_000))
+    profile = profiles.profile(dict.fromkeys((b"D2B0", b"D2B1"), steps))
+    return profiles.carried(profile, chance.choice([".jpg", ".png", ".webp", ".tiff", ".avif"]))
+
+
 def _jpeg_parts() -> tuple[bytes, bytes, bytes]:
     """Quantisation and Huffman tables of an ordinary JPEG, and the data of a scan."""
     body: bytes = _grey(64, 64).jpegsave_buffer(keep=0, optimize_coding=False)
@@ -226,13 +262,16 @@ def _jpeg_implausible(chance: random.Random) -> bytes:
     return b"\xff\xd8" + tables + frame + scan + b"\xff\xd9" + bytes(chance.randrange(20_000))
 
 
-def _jpeg_scans(chance: random.Random) -> bytes:
-    tables, scan, _ = _jpeg_parts()
-    empty = b"\xff\xda\x00\x08\x01\x01\x00\x01\x05\x00" + b"\x00" * chance.randrange(2, 9)
-    side = chance.randrange(1000, 6000)
-    frame = _jpeg_frame(0xC2, side, side, 1)
+def _progressive(side: int, scans: int, rest: int = 3) -> bytes:
+    """A grey one, whose scans after the first say nothing in a few bytes."""
+    tables, _, _ = _jpeg_parts()
+    empty = b"\xff\xda\x00\x08\x01\x01\x00\x01\x05\x00" + bytes(rest)
     first = b"\xff\xda\x00\x08\x01\x01\x00\x00\x00\x01" + bytes(side * side // 512 + 1)
-    return b"\xff\xd8" + tables + frame + first[:60_000] + empty * chance.randrange(150, 2000) + b"\xff\xd9" + scan[:0]
+    return b"\xff\xd8" + tables + _jpeg_frame(0xC2, side, side, 1) + first[:60_000] + empty * scans + b"\xff\xd9"
+
+
+def _jpeg_scans(chance: random.Random) -> bytes:
+    return _progressive(chance.randrange(1000, 6000), chance.randrange(150, 2000), chance.randrange(2, 9))
 
 
 def _tiff(tags: dict[int, tuple[int, int]], data: bytes, *, big: bool = False) -> bytes:
@@ -272,6 +311,30 @@ def _tiff_pages(chance: random.Random) -> bytes:
         following = start + (n + 1) * size if n + 1 < count else 0
         body += struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
     return body
+
+
+def tiff_of_jpeg(side: int, scans: int) -> bytes:
+    """One strip, packed as a progressive JPEG."""
+    data = _progressive(side, scans)
+    tags = {256: side, 257: side, 258: 8, 259: 7, 262: 1, 277: 1, 278: side, 279: len(data)}
+    return _tiff({tag: (4, value) for tag, value in tags.items()}, data)
+
+
+def _tiff_scans(chance: random.Random) -> bytes:
+    return tiff_of_jpeg(chance.randrange(2000, 7000), chance.randrange(300, 1800))
+
+
+def tiff_of_values(count: int, size: int) -> bytes:
+    """A small one with private tags of so many numbers each, which all lie in the same place."""
+    tags = {256: 9, 257: 9, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 9, 279: 81}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    entries += [struct.pack("<HHII", 40_000 + n, 3, size, 8) for n in range(count)]
+    body = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4)
+    return body.ljust(8 + 2 * size, b"\1")
+
+
+def _tiff_values(chance: random.Random) -> bytes:
+    return tiff_of_values(chance.randrange(1_000, 3_900), chance.randrange(20_000, 45_000))
 
 
 def _svg(inside: str, head: str = "", root: str = 'width="900" height="700"') -> bytes:
@@ -387,11 +450,19 @@ STRUCTURES: dict[str, tuple[str, Callable[[random.Random], bytes]]] = {
     "webp-animated": ("refused", _webp_animated),
     "avif-huge": ("refused", _avif_huge),
     "avif-lies": ("refused", _avif_lies),
+    "avif-grid": ("refused", _avif_grid),
+    "avif-nested": ("refused", _avif_nested),
+    "avif-film": ("refused", _avif_film),
+    "avif-deep": ("refused", _avif_deep),
+    "avif-parts": ("refused", _avif_parts),
+    "profile-steps": ("refused", _profile_steps),
     "jpeg-implausible": ("refused", _jpeg_implausible),
     "jpeg-scans": ("refused", _jpeg_scans),
     "tiff-solid": ("refused", _tiff_solid),
     "tiff-tile": ("refused", _tiff_tile),
     "tiff-pages": ("refused", _tiff_pages),
+    "tiff-scans": ("refused", _tiff_scans),
+    "tiff-values": ("refused", _tiff_values),
     "svg-text": ("refused", _svg_text),
     "svg-path": ("refused", _svg_path),
     "svg-uses": ("refused", _svg_uses),

@@ -27,13 +27,14 @@ class Layout:
     """SVG: how often its filters go through all pixels."""
 
 
-def inflated(packed: bytes | memoryview, limit: int) -> int:
-    """How long zlib data is unpacked, up to ``limit``; of broken data, what comes before the break."""
-    unpacker, length, rest = zlib.decompressobj(), 0, bytes(packed)
+def inflated(packed: bytes | memoryview, limit: int) -> bytes:
+    """What zlib data unpack to, up to ``limit`` bytes; of broken data, what comes before the break."""
+    unpacker, parts, length, rest = zlib.decompressobj(), list[bytes](), 0, bytes(packed)
     try:
         while rest and length < limit and not unpacker.eof:
-            length += len(unpacker.decompress(rest, min(1 << 20, limit - length)))
+            parts.append(unpacker.decompress(rest, min(1 << 20, limit - length)))
+            length += len(parts[-1])
             rest = unpacker.unconsumed_tail
     except zlib.error:
         pass
-    return length
+    return b"".join(parts)

@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from imgproxy.errors import BrokenImage, SourceTooExpensive
+from imgproxy.render.headers import profile
 from imgproxy.render.headers.base import DEFLATE_RATIO, Layout, inflated
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def _packed_pixels(data: mmap) -> int:
             return len(data)
         pixels += length if is_pixels else 0
         if kind in _PACKED:
-            unpacked += _unpacked(kind, data[at + 8 : at + 8 + length], _MAX_UNPACKED + 1 - unpacked)
+            content = _unpacked(kind, data[at + 8 : at + 8 + length], _MAX_UNPACKED + 1 - unpacked)
+            unpacked += len(content)
+            if kind == b"iCCP":
+                profile.check(content)
         if counts[False] > _MAX_CHUNKS or unpacked > _MAX_UNPACKED:
             raise SourceTooExpensive(
                 f"a PNG with {counts[False]} chunks and {unpacked} bytes of packed text and profile"
@@ -53,12 +57,12 @@ def _packed_pixels(data: mmap) -> int:
     return min(pixels, len(data))
 
 
-def _unpacked(kind: bytes, chunk: bytes, limit: int) -> int:
-    """How much a chunk holds, up to ``limit``: keyword, NUL, and then (§11.3.2.3, §11.3.3)."""
+def _unpacked(kind: bytes, chunk: bytes, limit: int) -> bytes:
+    """What a chunk holds, up to ``limit``: keyword, NUL, and then (§11.3.2.3, §11.3.3)."""
     start = chunk.find(b"\0") + 2  # iCCP and zTXt: the compression method
     if kind == b"iTXt":
         if chunk[start - 1 : start] != b"\1":  # not packed
-            return 0
+            return b""
         language = chunk.find(b"\0", start + 1)
         start = chunk.find(b"\0", language + 1) + 1
     return inflated(chunk[start:], limit)
