@@ -80,10 +80,13 @@ class Asking:
         """
         url = self.parse(ref)
         self._retries.earn()
+        first = origin_of(url)
         for _ in range(self._settings.max_redirects + 1):
             transport = self.transport(url)
             if url.scheme in USUAL:
-                errand.trial, errand.about = self.health.admit(origin_of(url)), url.raw_path
+                origin = origin_of(url)
+                # Where others send us is their choice: they could pick an origin's worst URLs.
+                errand.trial, errand.about = self.health.admit(origin, sent=origin != first), url.raw_path
             response = await self._answer(transport, self._request(url, asked), errand.trial, end)
             if response.status_code not in _REDIRECTS:
                 return response

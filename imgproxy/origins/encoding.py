@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 18
 _GZIP = 16 + zlib.MAX_WBITS
+_MOST_EMPTY = 100
+"""Members of a gzip body that hold nothing: 20 bytes each, and no end of them keeps a decoder busy for ever."""
 
 
 class Inflater:
@@ -22,6 +24,7 @@ class Inflater:
         self._wbits = zlib.MAX_WBITS if coding == "deflate" else _GZIP
         self._decoder = zlib.decompressobj(self._wbits)
         self._started = False
+        self._empty = 0
 
     @property
     def finished(self) -> bool:
@@ -29,7 +32,7 @@ class Inflater:
         return self._decoder.eof
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The next pieces, none longer than 256 KiB."""
+        """The next pieces, none longer than 256 KiB; empty ones, too, so that others have a turn between them."""
         if data and not self._started:
             self._started = True
             # RFC 9110 §8.4.1.2: "deflate" has a zlib header, but some servers send it bare.
@@ -39,8 +42,11 @@ class Inflater:
         while data:
             if self._decoder.eof:  # RFC 1952 §2.2: a gzip body may have several members
                 self._decoder = zlib.decompressobj(self._wbits)
-            if piece := self._decoder.decompress(data, _PIECE):
-                yield piece
+            piece = self._decoder.decompress(data, _PIECE)
+            self._empty += not piece and self._decoder.eof
+            if self._empty > _MOST_EMPTY:
+                raise zlib.error("a body of nothing but empty members")
+            yield piece
             data = self._decoder.unconsumed_tail or self._decoder.unused_data
 
 

@@ -54,16 +54,19 @@ class Health:
         """How many origins are left alone now."""
         return sum(1 for each in self._troubled.values() if each.rests_until)
 
-    def admit(self, origin: str) -> Trial:
-        """Leave to ask an origin. Raises SourceResting while it is left alone."""
+    def admit(self, origin: str, *, sent: bool = False) -> Trial:
+        """Leave to ask an origin. Raises SourceResting while it is left alone.
+
+        ``sent``: by another origin. Of such a request only that there is no connection says something of this one.
+        """
         trouble = self._troubled.get(origin)
         if trouble is None or not trouble.rests_until:
-            return Trial(self, origin, probe=False)
+            return Trial(self, origin, probe=False, sent=sent)
         left = trouble.rests_until - self._clock()
         if left > 0 or trouble.probing:
             raise SourceResting(f"{origin} failed {FAILURES} times in a row and rests", retry_after=max(left, 1))
         trouble.probing = True
-        return Trial(self, origin, probe=True)
+        return Trial(self, origin, probe=True, sent=sent)
 
     def is_well(self, origin: str) -> bool:
         """Whether the origin has not failed since it last answered, but for this time."""
@@ -108,8 +111,9 @@ class Health:
 class Trial:
     """One asking of an origin, and what came of it: the first that is said counts."""
 
-    def __init__(self, health: Health, origin: str, *, probe: bool) -> None:
+    def __init__(self, health: Health, origin: str, *, probe: bool, sent: bool) -> None:
         self._health = health
+        self._sent = sent
         self.origin = origin
         self._probe = probe
         self._open = True
@@ -127,10 +131,12 @@ class Trial:
         match error:
             case None | SourceTooLarge():
                 self._health.answered(self.origin)
-            case SourceRefused():
-                self._refused(error, about)
             case SourceTimeout() | SourceUnreachable() if is_connection_failure(error):
                 self._failed(error, object())  # no connection is no connection, whatever was to be asked
+            case _ if self._sent:
+                self._health.left(self.origin, probe=self._probe)
+            case SourceRefused():
+                self._refused(error, about)
             case SourceTimeout():
                 self._failed(error, about)
             case SourceUnreachable() if isinstance(error.__cause__, Dropped):

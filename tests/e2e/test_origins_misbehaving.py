@@ -77,6 +77,7 @@ BEHAVIOURS: dict[str, tuple[int | set[int], Answer | bytes]] = {
     "a chunk beyond all numbers": ({404, 422}, CHUNKED + b"f" * 40 + b"\r\n" + PNG),
     "a chunk that is no number": ({404, 422}, CHUNKED + b"-5\r\n" + PNG),
     "extensions of chunks without an end": ({404, 422, 504}, forever(CHUNKED + b"5;", b"x" * 65536)),
+    "chunks of a byte": ({404, 422, 504}, forever(CHUNKED, b"1\r\nx\r\n" * 9999)),
     "trailers": (200, CHUNKED + chunk(PNG) + b"0\r\nX-Checksum: 1\r\n\r\n"),
     "trailers without an end": ({200, 404, 422, 504}, forever(CHUNKED + chunk(PNG) + b"0\r\n", b"X: y\r\n" * 999)),
     "both a length and chunks": ({200, 404}, OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -93,12 +94,17 @@ BEHAVIOURS: dict[str, tuple[int | set[int], Answer | bytes]] = {
     "gzip": (200, whole(gzip.compress(PNG), "Content-Encoding: gzip")),
     "a gzip bomb": (422, whole(BOMB, "Content-Encoding: gzip")),
     "a gzip bomb in chunks": (422, CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + chunk(BOMB)),
+    "gzip of nothing, for ever": (
+        404,
+        forever(OK + b"Content-Encoding: gzip\r\n\r\n", gzip.compress(b"") * 3000),
+    ),
     "half of a gzip": (422, whole(gzip.compress(PNG)[:-9], "Content-Encoding: gzip")),
     "what is no gzip": (404, whole(PNG, "Content-Encoding: gzip")),
     "gzip in gzip": (404, whole(gzip.compress(gzip.compress(PNG)), "Content-Encoding: gzip, gzip")),
     "brotli": (404, whole(PNG, "Content-Encoding: br")),
     "an encoding of a thousand": (404, whole(PNG, "Content-Encoding: " + "gzip, " * 1000 + "gzip")),
     # heads
+    "empty lines before it": ({404, 504}, forever(b"", b"\r\n" * 9999)),
     "a head without an end": ({404, 504}, forever(OK, b"X-Header: value\r\n" * 99)),
     "ten thousand headers": (404, OK + b"X-Header: value\r\n" * 10_000 + b"\r\n"),
     "a header of a megabyte": (404, OK + b"X: " + b"x" * 1_000_000 + b"\r\n\r\n"),

@@ -40,6 +40,15 @@ def test_pieces_are_small() -> None:
     assert sum(map(len, pieces)) == 10_000_000
 
 
+def test_members_without_content_give_others_a_turn_and_have_an_end() -> None:
+    nothing = gzip.compress(b"")
+    few = list(Inflater("gzip").feed(nothing * 100 + gzip.compress(b"picture")))
+    assert b"".join(few) == b"picture"
+    assert len(few) == 101
+    with pytest.raises(zlib.error):
+        list(Inflater("gzip").feed(nothing * 102))
+
+
 def test_names_of_encodings() -> None:
     assert inflater("") is inflater("identity") is inflater(" Identity ") is None
     assert all(inflater(name) for name in ("gzip", "x-gzip", "GZIP", "deflate"))

@@ -258,6 +258,35 @@ async def test_who_redirects_is_not_blamed_for_where_to(origins: Origins) -> Non
     assert origins.resting == 1
 
 
+@pytest.mark.parametrize("error", [SourceRefused(500), SourceTimeout("slow"), SourceRefused(404)])
+def test_whom_others_send_to_an_origins_worst_urls_shuts_nobody_out(health: Health, error: ImageError) -> None:
+    for n in range(3 * FAILURES):
+        health.admit(HOST, sent=True).end(error, f"/{n}")
+    assert health.resting == 0
+    for n in range(FAILURES):
+        health.admit(HOST, sent=True).end(no_connection(), f"/{n}")
+    assert health.resting == 1  # whoever asks, there is nobody
+
+
+def test_whom_others_send_does_not_decide_that_it_stays_shut(health: Health, clock: Clock) -> None:
+    for n in range(FAILURES):
+        fail(health, SourceRefused(500), f"/{n}")
+    clock.now += 2
+    health.admit(HOST, sent=True).end(SourceRefused(500), "/x")
+    health.admit(HOST).end(None)
+    assert health.resting == 0
+
+
+async def test_redirects_to_another_origins_errors_do_not_count_there(origins: Origins) -> None:
+    async with (
+        running(says(whole(b"", status="500 Internal Server Error"), close=False)) as victim,
+        running(says(redirects(victim.url()), close=False)) as origin,
+    ):
+        for n in range(2 * FAILURES):
+            assert isinstance(await outcome(origins, origin.url(f"/{n}")), SourceRefused)
+    assert origins.resting == 0
+
+
 async def test_it_is_found_to_be_back(origins: Origins, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imgproxy.origins.health._PAUSE_S", 0.05)
     well = asyncio.Event()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from imgproxy.errors import SourceUnreachable, TooManyRedirects
+from imgproxy.errors import SourceIncomplete, SourceUnreachable, TooManyRedirects
 from imgproxy.model import Source, SourceRef
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.fetch import Origins
@@ -192,6 +192,40 @@ async def test_few_answers_come_before_the_answer(number: int) -> None:
             else:
                 with pytest.raises(SourceUnreachable, match="interim"):
                     await _fetch(origins, origin.url())
+        await origins.aclose()
+
+
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "again"),
+    [(CHUNKS, b"1\r\nx\r\n" * 9999), (b"", b"\r\n" * 9999)],
+    ids=["chunks of a byte", "empty lines"],
+)
+async def test_what_takes_too_long_to_read_is_not_read_on(
+    start: bytes, again: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def flood(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        while True:
+            writer.write(again)
+            await writer.drain()
+
+    monkeypatch.setattr("imgproxy.origins.interim._FREE_S", 0.005)
+    async with running(flood) as origin:
+        origins = Origins(OriginSettings(allow_loopback_source_addresses=True, download_timeout=5))
+        with pytest.raises((SourceIncomplete, SourceUnreachable)):  # and not the time limit's
+            await _fetch(origins, origin.url())
+        await origins.aclose()
+
+
+async def test_big_bodies_are_no_trouble_to_read() -> None:
+    body = bytes(8_000_000)
+    async with running(says(whole(body), close=False)) as origin:
+        origins = Origins(OriginSettings(allow_loopback_source_addresses=True))
+        for _ in range(2):
+            assert await _fetch(origins, origin.url()) == body
         await origins.aclose()
 
 
