@@ -23,7 +23,7 @@ FLOOR ?= 85
 ARGS ?=
 PYTEST := $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: help install demo cluster cluster-check hostile chaos serve test soak fmt lint types imports golden docs docs-check hadolint image \
+.PHONY: help install bench bench-full demo cluster cluster-check hostile chaos serve test soak fmt lint types imports golden docs docs-check hadolint image \
         cover check lock clean parts
 
 help:
@@ -61,6 +61,13 @@ hostile: install parts ## send every odd file of IMAGE_CORPUS, bombs and forged 
 chaos: install parts ## break one part after the other, and overload a node; takes minutes
 	$(BIN)/python -m bench.chaos $(ARGS)
 	$(BIN)/python bench/overload.py
+
+bench: install parts ## measure this server, its peers and bare libvips; three minutes
+	$(BIN)/python -m bench.race $(ARGS)
+
+bench-full: install parts ## the same for longer; writes docs/performance.md and its chart from the newest three runs
+	$(BIN)/python -m bench.race --full --output docs/performance.json --keep 3 $(ARGS)
+	$(BIN)/python docs/generate.py
 
 serve: install ## start the server with the settings of the environment
 	$(BIN)/imgproxy serve

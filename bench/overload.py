@@ -95,9 +95,17 @@ async def peak_of(server: Server, targets: Iterator[str], seconds: float, client
 
 
 async def measure(
-    server: Server, photo: str, width: int, factor: float, seconds: float, deadline: float, warm_up: float = 10.0
+    server: Server,
+    photo: str,
+    width: int,
+    factor: float,
+    seconds: float,
+    deadline: float,
+    warm_up: float = 10.0,
+    *,
+    after: float = 10.0,
 ) -> Figures:
-    """The figures of one node; the deadline is its IMGPROXY_TIMEOUT."""
+    """The figures of one node; the deadline is its IMGPROXY_TIMEOUT. ``after``: seconds of the load at half of peak."""
     fresh = renders(photo, width, 0)
     warm = [signed(f"local:///{photo}", f"rs:fill:{width}:{width}", f"q:{q}") for q in range(60, 70)]
     await fire(server.bind, [("hit", target) for target in warm], 5, 2)
@@ -122,8 +130,8 @@ async def measure(
     used = (cpu(server) - used) / (time.monotonic() - began)
     growth = resident(server) - before
     await asyncio.sleep(5)
-    after = await fire(server.bind, [("after", next(fresh)) for _ in range(int(peak * 5))], peak / 2, 10)
-    return _figures(shots, after, peak, offered, seconds, deadline, growth, used)
+    later = await fire(server.bind, [("after", next(fresh)) for _ in range(int(peak * after / 2))], peak / 2, after)
+    return _figures(shots, later, peak, offered, seconds, deadline, growth, used)
 
 
 def _figures(

@@ -1,7 +1,7 @@
-"""Writes the pages that are derived from the code: options, settings, errors, metrics.
+"""Writes the pages that are derived: options, settings, errors, metrics, and performance from what was measured.
 
 ``python docs/generate.py`` writes them; with ``--check`` it writes nothing, names the pages that are out of date and
-ends with 1 if there is one. The pages depend on nothing but the code.
+ends with 1 if there is one. The pages depend on nothing but the code and docs/performance.json and .toml.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from imgproxy import errors  # noqa: E402 - found by the line above
+from bench.race import chart, results  # noqa: E402 - found by the line above
+from bench.race.page import page  # noqa: E402
+from imgproxy import errors  # noqa: E402
 from imgproxy.formats import Format  # noqa: E402
 from imgproxy.metrics import ERROR_TYPES, SPANS, CacheState, Metrics, NodeState  # noqa: E402
 from imgproxy.options import OPTIONS  # noqa: E402
@@ -290,11 +292,28 @@ def cell(text: str) -> str:
     return "`".join(pieces)
 
 
+# Performance
+
+
+MEASURED = DOCS / "performance.json"
+
+
+def performance_page() -> str:
+    return MADE + page(MEASURED, DOCS / "performance.toml")
+
+
+def performance_chart() -> str:
+    runs = results.read(MEASURED)
+    return chart.svg(runs[-1]) if runs else chart.EMPTY
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "options.md": options_page,
     "settings.md": settings_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
+    "performance.md": performance_page,
+    "performance.svg": performance_chart,
 }
 
 if __name__ == "__main__":

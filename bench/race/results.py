@@ -1,0 +1,50 @@
+"""The file of results: the newest runs, oldest first. A part that is measured anew replaces that part of its run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    Run = dict[str, Any]
+
+
+def read(path: Path) -> list[Run]:
+    """The runs of a file; none if there is no file."""
+    return json.loads(path.read_text())["runs"] if path.exists() else []
+
+
+def write(path: Path, runs: Iterable[Run]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"runs": list(runs)}, indent=1, ensure_ascii=False) + "\n")
+
+
+def added(runs: Sequence[Run], run: Run, *, keep: int, amend: bool = False) -> list[Run]:
+    """The newest ``keep`` runs with this one; ``amend``: its parts are put into the newest one instead."""
+    if amend and runs:
+        return [*runs[:-1], runs[-1] | run]
+    return [*runs, run][-keep:]
+
+
+def ratios(cells: dict[str, Any], one: str, other: str) -> list[float]:
+    """Round by round: the rate of one contestant to that of another; empty where either has none."""
+    if one not in cells or other not in cells:
+        return []
+    pairs = zip(cells[one]["rates"], cells[other]["rates"], strict=False)
+    return [first / second for first, second in pairs if second]
+
+
+def median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Median and range; a dash for nothing."""
+    if not values:
+        return "-"
+    middle = f"{statistics.median(values):.{digits}f}"
+    return f"{middle} ({min(values):.{digits}f}-{max(values):.{digits}f})"
