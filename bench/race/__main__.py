@@ -33,6 +33,10 @@ BARE = {
         "title": "the incumbents' rule",
         "settings": "bare libvips, largest shrink on load that is not too much, no linear light",
     },
+    "ideal": {
+        "title": "the reference, encoded alike",
+        "settings": "what the score is taken against, through our encoder",
+    },
 }
 
 

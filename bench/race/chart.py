@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from bench.race.results import Run
 
 WIDTH, HEIGHT = 460, 330
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 16, 40, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 16, 56, 44
+_LETTER = 6.7
+"""The width of one, near enough."""
+BARE = ("libvips", "incumbents", "ideal")
+"""No servers."""
 _COLOURS = {
     "ours": "#d1242f",
     "ours-e4": "#fb8f44",
@@ -78,7 +82,7 @@ def points(cells: dict[str, Any], titles: dict[str, str]) -> list[Point]:
 
 def frontier(found: Sequence[Point]) -> list[Point]:
     """Those that nobody beats in both, rate and score, the slowest first. Bare libvips is no server, and not asked."""
-    servers = [each for each in found if each.name not in ("libvips", "incumbents")]
+    servers = [each for each in found if each.name not in BARE]
     best: list[Point] = []
     for each in sorted(servers, key=lambda point: (-point.rate, -point.score)):
         if not best or each.score > best[-1].score:
@@ -120,8 +124,9 @@ def _legend(run: Run) -> str:
 
 def _panel(title: str, found: Sequence[Point]) -> str:
     high = _nice(1.15 * max(each.rate for each in found))
-    low_score = 5 * math.floor(min(each.score for each in found) / 5 - 0.4)
-    high_score = 5 * math.ceil(max(each.score for each in found) / 5 + 0.4)
+    lowest, highest = min(each.score for each in found), max(each.score for each in found)
+    step = 5 if highest - lowest < 40 else 20
+    low_score, high_score = step * math.floor(lowest / step - 0.2), step * math.ceil(highest / step + 0.2)
     heaviest = max(each.bytes for each in found)
 
     def x(rate: float) -> float:
@@ -135,12 +140,12 @@ def _panel(title: str, found: Sequence[Point]) -> str:
     for n in range(5):
         rate = high * n / 4
         parts.append(f'<text x="{x(rate)}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{rate:g}</text>')
-    for score in range(low_score, high_score + 1, 5):
+    for score in range(low_score, high_score + 1, step):
         parts.append(f'<line class="g" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(score)}" y2="{y(score)}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y(score) + 4}" text-anchor="end">{score}</text>')
     parts.append(f'<line class="a" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(low_score)}" y2="{y(low_score)}"/>')
     parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 12}" text-anchor="end">requests/s</text>')
-    parts.append(f'<text x="6" y="{_TOP - 4}">SSIMULACRA2</text>')
+    parts.append(f'<text x="6" y="{_TOP - 14}">SSIMULACRA2</text>')
     line = " ".join(f"{x(each.rate)},{y(each.score)}" for each in frontier(found))
     parts.append(f'<polyline class="p" points="{line}"/>')
     parts += _marks([(x(each.rate), y(each.score), each) for each in found], heaviest)
@@ -148,23 +153,44 @@ def _panel(title: str, found: Sequence[Point]) -> str:
 
 
 def _marks(placed: Sequence[tuple[float, float, Point]], heaviest: float) -> Iterator[str]:
-    """Circles and their names, none over another's name."""
-    taken: list[tuple[float, float]] = []
-    for across, down, point in sorted(placed, key=lambda each: each[1]):
-        radius = round(9 * math.sqrt(point.bytes / heaviest), 1)
-        colour = _COLOURS.get(point.name, "#57606a")
-        hollow = point.name in ("libvips", "incumbents")
-        fill = f'fill="none" stroke="{colour}" stroke-width="2"' if hollow else f'fill="{colour}" fill-opacity=".8"'
+    """Circles and their names, as far as it goes none over another."""
+    radii = [9 * math.sqrt(point.bytes / heaviest) for _, _, point in placed]
+    taken = [
+        (across - radius, down - radius, across + radius, down + radius)
+        for (across, down, _), radius in zip(placed, radii, strict=True)
+    ]
+    for (across, down, point), radius in zip(placed, radii, strict=True):
         label = f"{point.title} {point.bytes / 1000:.0f} KB"
-        leftwards = across > WIDTH * 0.6
-        side, anchor = (across - radius - 4, "end") if leftwards else (across + radius + 4, "start")
-        height = down + 4
-        while any(abs(height - other) < 13 and abs(across - beside) < 190 for beside, other in taken):
-            height += 3
-        taken.append((across, height))
-        yield f'<circle cx="{across}" cy="{down}" r="{radius}" {fill}><title>{html.escape(label)}</title></circle>'
-        place = f'x="{side:.1f}" y="{height:.1f}" text-anchor="{anchor}" style="fill:{colour}"'
-        yield f"<text {place}>{html.escape(label)}</text>"
+        left, base = _place(across, down, radius, _LETTER * len(label), taken)
+        taken.append(_box(left, base, _LETTER * len(label)))
+        colour = _COLOURS.get(point.name, "#57606a")
+        hollow = point.name in BARE
+        fill = f'fill="none" stroke="{colour}" stroke-width="2"' if hollow else f'fill="{colour}" fill-opacity=".8"'
+        title = f"<title>{html.escape(label)}</title>"
+        yield f'<circle cx="{across}" cy="{down}" r="{radius:.1f}" {fill}>{title}</circle>'
+        yield f'<text x="{left:.1f}" y="{base:.1f}" style="fill:{colour}">{html.escape(label)}</text>'
+
+
+def _place(
+    across: float, down: float, radius: float, width: float, taken: Sequence[tuple[float, float, float, float]]
+) -> tuple[float, float]:
+    """Where a name begins, and its base line: beside its circle, or a line or more above or below that."""
+    for lines in (0, 1, -1, 2, -2, 3, -3):
+        for left in (across + radius + 4, across - radius - 4 - width):
+            base = down + 4 + 13 * lines
+            box = _box(left, base, width)
+            inside = box[0] >= _LEFT and box[2] <= WIDTH and box[1] >= _TOP and box[3] <= HEIGHT - _BOTTOM
+            if inside and not any(_overlap(box, other) for other in taken):
+                return left, base
+    return across + radius + 4, down + 4
+
+
+def _box(left: float, base: float, width: float) -> tuple[float, float, float, float]:
+    return left, base - 10, left + width, base + 2
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _nice(value: float) -> float:

@@ -1,4 +1,4 @@
-"""The file of results: the newest runs, oldest first. A part that is measured anew replaces that part of its run."""
+"""The file of results: the newest runs, oldest first."""
 
 from __future__ import annotations
 
@@ -24,10 +24,16 @@ def write(path: Path, runs: Iterable[Run]) -> None:
 
 
 def added(runs: Sequence[Run], run: Run, *, keep: int, amend: bool = False) -> list[Run]:
-    """The newest ``keep`` runs with this one; ``amend``: its parts are put into the newest one instead."""
+    """The newest ``keep`` runs with this one; ``amend``: what it has measured is put into the newest one instead."""
     if amend and runs:
-        return [*runs[:-1], runs[-1] | run]
+        old = runs[-1]
+        merged = {name: old[name] | new for name, new in run.items() if _both_tables(old.get(name), new)}
+        return [*runs[:-1], old | run | merged]
     return [*runs, run][-keep:]
+
+
+def _both_tables(old: object, new: object) -> bool:
+    return isinstance(old, dict) and isinstance(new, dict)
 
 
 def ratios(cells: dict[str, Any], one: str, other: str) -> list[float]:

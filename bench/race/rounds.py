@@ -7,11 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pyvips
+
 from bench.race import checks
 from bench.race.ground import responds, running
 from bench.race.limit import INCUMBENTS, OURS, Limit, Manner, render
 from bench.race.load import body, closed
 from bench.race.processes import Usage
+from bench.race.scoring import ideal
 from deploy.cluster import free_port
 
 if TYPE_CHECKING:
@@ -47,8 +50,8 @@ class Lane:
 
     name: str
     answer: Callable[[Work], bytes]
-    run: Callable[[Work, float], tuple[float, float, int]]
-    """Answers a second, CPU seconds for each, peak in bytes."""
+    run: Callable[[Work, float], tuple[float, float, int]] | None
+    """None for one that is only looked at. Answers a second, CPU seconds for each, peak in bytes."""
     takes: Callable[[Work], bool]
 
 
@@ -86,6 +89,18 @@ def started(contestant: Contestant, origin: str) -> Iterator[Lane]:
         )
 
 
+def unlimited(folder: Path) -> Lane:
+    """The reference itself, encoded as all are: what no resampling can better."""
+
+    def answer(work: Work) -> bytes:
+        image = pyvips.Image.new_from_file(str(folder / work.picture))
+        scale = work.side / max(image.width, image.height)
+        image = ideal(image, round(image.width * scale), round(image.height * scale))
+        return image.jpegsave_buffer(Q=work.quality, optimize_coding=True, keep=0)
+
+    return Lane("ideal", answer, None, lambda work: work.format == "jpeg")
+
+
 def bare(limit: Limit, folder: Path, name: str, manner: Manner) -> Lane:
     """Libvips without a server."""
 
@@ -109,7 +124,7 @@ def lanes(
         limit = stack.enter_context(Limit(folder, cores))
         found = [bare(limit, folder, "libvips", OURS)]
         if incumbents:
-            found.append(bare(limit, folder, "incumbents", INCUMBENTS))
+            found += [bare(limit, folder, "incumbents", INCUMBENTS), unlimited(folder)]
         found += [stack.enter_context(started(each, origin)) for each in contestants]
         yield found
 
@@ -122,15 +137,20 @@ def race(
     for work in works:
         able = [lane for lane in running_lanes if lane.takes(work)]
         cells = {lane.name: _first(work, lane, folder, scorer) for lane in able}
-        able = [lane for lane in able if not cells[lane.name].note]
+        able = [lane for lane in able if lane.run and not cells[lane.name].note]
         for lane in able:
-            lane.run(work, _WARM_S)
+            _run(lane, work, _WARM_S)
         for number in range(rounds):
             turn = number % len(able)
             for lane in [*able[turn:], *able[:turn]]:
                 _round(work, lane, cells[lane.name], seconds)
         table[work.name] = {name: vars(cell) for name, cell in cells.items()}
     return table
+
+
+def _run(lane: Lane, work: Work, seconds: float) -> tuple[float, float, int]:
+    assert lane.run is not None
+    return lane.run(work, seconds)
 
 
 def _first(work: Work, lane: Lane, folder: Path, scorer: Scorer) -> Cell:
@@ -147,7 +167,7 @@ def _first(work: Work, lane: Lane, folder: Path, scorer: Scorer) -> Cell:
 
 def _round(work: Work, lane: Lane, cell: Cell, seconds: float) -> None:
     try:
-        rate, cpu, peak = lane.run(work, seconds)
+        rate, cpu, peak = _run(lane, work, seconds)
     except ValueError as error:
         cell.note = str(error)
         return

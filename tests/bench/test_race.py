@@ -72,9 +72,13 @@ def test_a_file_keeps_the_newest_runs(tmp_path: Path) -> None:
     for number in range(5):
         results.write(path, results.added(results.read(path), {"number": number, "misses": 1}, keep=3))
     assert [run["number"] for run in results.read(path)] == [2, 3, 4]
-    amended = results.added(results.read(path), {"hits": 2}, keep=3, amend=True)
-    assert amended[-1] == {"number": 4, "misses": 1, "hits": 2}
-    assert len(amended) == 3
+
+
+def test_what_is_measured_anew_replaces_only_that() -> None:
+    runs = [{"number": 1}, {"number": 2, "misses": {"a": 1, "b": 1}, "hits": {"c": 1}}]
+    amended = results.added(runs, {"misses": {"b": 2}, "kills": {"d": 2}}, keep=2, amend=True)
+    assert amended[0] == {"number": 1}
+    assert amended[1] == {"number": 2, "misses": {"a": 1, "b": 2}, "hits": {"c": 1}, "kills": {"d": 2}}
 
 
 def test_the_table_says_ratios_and_who_is_left_out() -> None:
