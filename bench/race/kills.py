@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 1.0
 _RATE = 20
+_PEACE = 7
 _LOOK_EVERY_S = 0.001
 
 
@@ -48,23 +50,26 @@ async def _turn(server: Server, url: str, number: int) -> tuple[float, float, fl
     """From the deadline to the death and to the answer; a small render at once after that; the same in peace."""
     await until(lambda: ready_workers(server) == 2)
     gun = Gun(server.bind)
-    await gun.shoot("", signed(f"{url}/any/{number}-a.png", "rs:fit:50:50"), time.monotonic())
-    ordinary = await gun.shoot("", signed(f"{url}/any/{number}-b.png", "rs:fit:50:50"), time.monotonic())
+    peace = [
+        (await gun.shoot("", signed(f"{url}/any/{number}-{n}.png", "rs:fit:50:50"), time.monotonic())).seconds
+        for n in range(_PEACE)
+    ]
+    ordinary = statistics.median(peace)
     workers = server.workers()
     # A process in the pool is the one that hangs: the first that is gone.
     deadline = time.monotonic() + _TIMEOUT_S
     dying = asyncio.ensure_future(_death(workers))
     hung = await gun.shoot("", signed(f"{url}/spin/{number}.png", "rs:fit:50:50"), time.monotonic())
-    after = await gun.shoot("", signed(f"{url}/any/{number}-c.png", "rs:fit:50:50"), time.monotonic())
+    after = await gun.shoot("", signed(f"{url}/any/{number}-after.png", "rs:fit:50:50"), time.monotonic())
     killed = await dying
     gun.close()
-    if (hung.status, after.status) != (504, 200):
+    if hung.status not in (503, 504) or after.status != 200:
         raise ValueError(f"a render that hangs was answered with {hung.status}, the next one with {after.status}")
     return (
         round(1000 * (killed - deadline), 1),
         round(1000 * (hung.seconds - _TIMEOUT_S), 1),
-        round(1000 * (after.seconds - ordinary.seconds), 1),
-        round(1000 * ordinary.seconds, 1),
+        round(1000 * (after.seconds - ordinary), 1),
+        round(1000 * ordinary, 1),
     )
 
 
