@@ -110,14 +110,14 @@ def _parts(given: argparse.Namespace, folder: Path, url: str, scorer: Scorer, fi
             for work in works:
                 # Effort 4 differs where WebP is made.
                 able = [lane for lane in running if lane.name != "ours-e4" or work.format == "webp"]
-                found |= race([work], able, folder, scorer, rounds, 3.0 if full else 0.5)
+                found |= race([work], able, folder, scorer, rounds, 3.0 if full else 0.8)
         return found
 
     def quality() -> dict[str, Any]:
         takers = [each for each in field if each.name != "ours-e4"]
         with lanes(takers, folder, url, CORES, incumbents=True) as running:
             works = _chosen(QUALITIES, given)
-            return race(works, running, folder, scorer, rounds if full else 1, 1.0 if full else 0.2)
+            return race(works, running, folder, scorer, rounds if full else 1, 1.0 if full else 0.3)
 
     return {
         "misses": misses,
@@ -126,8 +126,8 @@ def _parts(given: argparse.Namespace, folder: Path, url: str, scorer: Scorer, fi
         "hits": lambda: hits.measure(folder, rounds if full else 1, 5 if full else 1),
         "streaming": lambda: streaming.measure(folder, rounds),
         "memory": lambda: memory.measure(url, rounds if full else 1, 2000 if full else 0),
-        "kills": lambda: kills.measure(rounds, 10 if full else 3),
-        "overload": lambda: overloading.measure(folder, 30 if full else 5, 10 if full else 3),
+        "kills": lambda: kills.measure(rounds, 10 if full else 2),
+        "overload": lambda: overloading.measure(folder, 30 if full else 4, 10 if full else 3),
     }
 
 

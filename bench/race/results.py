@@ -44,6 +44,12 @@ def ratios(cells: dict[str, Any], one: str, other: str) -> list[float]:
     return [first / second for first, second in pairs if second]
 
 
+def cpu_ratio(cells: dict[str, Any], one: str, other: str) -> float | None:
+    """CPU for an answer of one to that of another: steadier than rates on a machine that others use, too."""
+    first, second = (median(cells.get(name, {}).get("cpu_ms", [])) for name in (one, other))
+    return first / second if first and second else None
+
+
 def median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bench.race.works import Work
 
 MIB = 1 << 20
-_WARM_S = 0.3
+_WARM_S = 0.1
 
 
 @dataclass

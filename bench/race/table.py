@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.race.results import median, ratios, spread
+from bench.race.results import cpu_ratio, median, ratios, spread
 from bench.race.works import MISSES, QUALITIES
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bench.race.results import Run
     from bench.race.works import Work
 
-_HEADS = ("", "req/s", "÷ libvips", "ours ÷ it", "CPU ms", "peak MiB", "KB", "score")
+_HEADS = ("", "req/s", "÷ libvips", "ours ÷ it", "CPU ms", "our CPU ÷ its", "peak MiB", "KB", "score")
 
 
 def text(run: Run) -> str:
@@ -54,10 +54,17 @@ def _row(name: str, cells: dict[str, Any], titles: dict[str, str]) -> tuple[str,
         "" if name == "libvips" else spread(ratios(cells, name, "libvips")),
         "" if name in ("ours", "libvips") else spread(ratios(cells, "ours", name)),
         f"{median(cell['cpu_ms']) or 0:.1f}",
+        cpu_times(cells, name),
         f"{cell['peak_mib']:.0f}",
         f"{cell['bytes'] / 1000:.1f}",
         "" if cell["score"] is None else f"{cell['score']:.1f}",
     )
+
+
+def cpu_times(cells: dict[str, Any], name: str) -> str:
+    """Our CPU for an answer by that of another; empty for ourselves."""
+    times = cpu_ratio(cells, "ours", name)
+    return "" if times is None or name == "ours" else f"{times:.2f}"
 
 
 def grid(rows: Sequence[Sequence[str]]) -> Iterator[str]:

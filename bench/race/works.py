@@ -41,7 +41,7 @@ MISSES = (
     Work("p3-jpeg-600", "2.8 MP → 600 JPEG", "p3.jpg", 600, "jpeg", raw_floor=0.90),
     Work("p3-webp", "2.8 MP → 512 WebP", "p3.jpg", 512, "webp", raw_floor=0.90),
     Work("p05-jpeg", "100 KB → 200 JPEG", "p05.jpg", 200, "jpeg", clients=16, raw_floor=0.80),
-    Work("png-webp", "RGBA PNG → 512 WebP", "alpha.png", 512, "webp"),
+    Work("png-webp", "RGBA PNG → 512 WebP", "alpha.png", 512, "webp", clients=4, quick=False),
     Work("gif-webp", "animated GIF → 240 WebP", "moving.gif", 240, "webp", clients=6, animated=True, quick=False),
 )
 

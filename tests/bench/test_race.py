@@ -85,7 +85,7 @@ def test_the_table_says_ratios_and_who_is_left_out() -> None:
     told = table.text(RUN)
     row = next(line for line in told.splitlines() if line.startswith("  thumbor ") and "(" in line)
     assert row.split()[1:6] == ["50.0", "(40.0-70.0)", "0.45", "(0.40-0.78)", "1.98"]
-    assert row.split()[6:] == ["(0.90-2.00)", "20.0", "100", "20.0", "60.0"]
+    assert row.split()[6:] == ["(0.90-2.00)", "20.0", "1.00", "100", "20.0", "60.0"]
     assert "left out: 422 no such format" in told
     assert "left out: imgproxy: no imgproxy on the path" in told
 
