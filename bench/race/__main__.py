@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyvips
 
-from bench.race import hits, kills, memory, overloading, results, srcset, streaming, table
+from bench.race import chart, hits, kills, memory, overloading, results, srcset, streaming, table
 from bench.race.contestants import CORES, Contestant, field_of, ours
 from bench.race.ground import origin
 from bench.race.pictures import are_photographs, pictures
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Parts = dict[str, Callable[[], dict[str, Any]]]
 
+PARTS = ("misses", "quality", "srcset", "hits", "streaming", "memory", "kills", "overload")
 ROOT = Path(__file__).parents[2]
 BARE = {
     "libvips": {"title": "bare libvips", "settings": f"our default operations, {CORES} processes, no HTTP"},
@@ -55,13 +56,14 @@ def main() -> None:
             print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             # Written as it grows: what was measured is not lost with what fails later.
             results.write(given.output, results.added(runs, run, keep=given.keep, amend=given.amend))
+    given.output.with_suffix(".svg").write_text(chart.svg(results.read(given.output)[-1]))
     print(table.text(run))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure this server, its peers and bare libvips.")
     parser.add_argument("--full", action="store_true", help="longer rounds, more of them")
-    parser.add_argument("--only", nargs="*", help="parts: misses quality srcset hits streaming memory kills overload")
+    parser.add_argument("--only", nargs="*", choices=PARTS, help="parts; all by default")
     parser.add_argument("--works", nargs="*", help="of misses and quality only these, such as p3-jpeg")
     parser.add_argument("--peers", nargs="*", help="of the peers only these; none after it for none")
     parser.add_argument("--rounds", type=int, help="instead of 3")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _INTRODUCTION = """# Performance
 
 `make bench` measures this server, others of its kind and bare libvips on your machine, in three minutes or so;
-`make bench-full` takes longer rounds and more of them, and writes this page and the chart. Both need wrk, nginx
-and redis-server, packages of Debian. Other servers are installed from package registries into `~/.cache/imgproxy-bench`;
+`make bench-full` takes longer rounds and more of them, and writes this page and the chart. Both need wrk, nginx and
+redis-server, packages of Debian. Other servers are installed from package registries into `~/.cache/imgproxy-bench`;
 those that cannot be had are left out, and the table says so.
 
 The machine is shared by the server, its origin (nginx) and the load, and busy with other things at times. So compare
