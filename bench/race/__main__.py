@@ -112,14 +112,14 @@ def _parts(given: argparse.Namespace, folder: Path, url: str, scorer: Scorer, fi
             for work in works:
                 # Effort 4 differs where WebP is made.
                 able = [lane for lane in running if lane.name != "ours-e4" or work.format == "webp"]
-                found |= race([work], able, folder, scorer, rounds, 3.0 if full else 0.8)
+                found |= race([work], able, folder, scorer, rounds, 3.0 if full else 0.7)
         return found
 
     def quality() -> dict[str, Any]:
         takers = [each for each in field if each.name != "ours-e4"]
         with lanes(takers, folder, url, CORES, incumbents=True) as running:
             works = _chosen(QUALITIES, given)
-            return race(works, running, folder, scorer, rounds if full else 1, 1.0 if full else 0.3)
+            return race(works, running, folder, scorer, rounds if full else 0, 1.0)
 
     return {
         "misses": misses,

@@ -62,7 +62,7 @@ def _targets(runs: Sequence[Run], notes: dict[str, Any]) -> str:
     """One row for each target, a column for each run; below it what stands in the way."""
     heads = ["", "Target", "Against", "Goal", "Ours", *(f"Run {n}" for n in range(1, len(runs) + 1)), "Met"]
     rows = [_row(target, runs) for target in TARGETS]
-    dates = ", ".join(run["when"] for run in runs)
+    dates = ", ".join(f"{run['when']} ({run['form']})" for run in runs)
     text = f"## Targets\n\nRuns: {dates}. {runs[-1]['cores']} cores, {runs[-1]['pictures']}. Round by round:\n"
     text += f"[performance.json](performance.json).\n\n{markdown(heads, rows)}"
     missed = dict.fromkeys(row[0] for row in rows if row[-1] == "no")
@@ -91,7 +91,7 @@ def _contestants(run: Run) -> str:
 
 def _works(run: Run) -> str:
     return "## Misses\n\n" + "\n".join(
-        _work(run, work.name, work.title) for work in MISSES if work.name in run["misses"]
+        _work(run, work.name, work.title) for work in MISSES if work.name in run.get("misses", {})
     )
 
 

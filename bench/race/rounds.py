@@ -138,7 +138,7 @@ def race(
         able = [lane for lane in running_lanes if lane.takes(work)]
         cells = {lane.name: _first(work, lane, folder, scorer) for lane in able}
         able = [lane for lane in able if lane.run and not cells[lane.name].note]
-        for lane in able:
+        for lane in able if rounds else ():
             _run(lane, work, _WARM_S)
         for number in range(rounds):
             turn = number % len(able)

@@ -37,6 +37,7 @@ def made_up(**misses: dict[str, Any]) -> dict[str, Any]:
     told = {name: {"title": name, "settings": "defaults"} for name in ("libvips", "ours", "thumbor", "ipx", "oximg")}
     return {
         "when": "2026-01-02 03:04 UTC",
+        "form": "quick",
         "cores": 2,
         "libvips": "8.18.7",
         "pictures": "photographs",
