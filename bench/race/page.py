@@ -62,12 +62,17 @@ def _targets(runs: Sequence[Run], notes: dict[str, Any]) -> str:
     """One row for each target, a column for each run; below it what stands in the way."""
     heads = ["", "Target", "Against", "Goal", "Ours", *(f"Run {n}" for n in range(1, len(runs) + 1)), "Met"]
     rows = [_row(target, runs) for target in TARGETS]
-    dates = ", ".join(f"{run['when']} ({run['form']})" for run in runs)
+    dates = ", ".join(map(_date, runs))
     text = f"## Targets\n\nRuns: {dates}. {runs[-1]['cores']} cores, {runs[-1]['pictures']}. Round by round:\n"
     text += f"[performance.json](performance.json).\n\n{markdown(heads, rows)}"
     missed = dict.fromkeys(row[0] for row in rows if row[-1] == "no")
     said = [f"- **{number}**: {notes[number]}" for number in missed if number in notes]
     return text + ("\nWhere the time goes in what was missed:\n\n" + "\n".join(said) + "\n" if said else "")
+
+
+def _date(run: Run) -> str:
+    parts = f", parts of it {run['amended']}" if "amended" in run else ""
+    return f"{run['when']} ({run['form']}){parts}"
 
 
 def _row(target: Target, runs: Sequence[Run]) -> list[str]:

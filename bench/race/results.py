@@ -28,7 +28,10 @@ def added(runs: Sequence[Run], run: Run, *, keep: int, amend: bool = False) -> l
     if amend and runs:
         old = runs[-1]
         merged = {name: old[name] | new for name, new in run.items() if _both_tables(old.get(name), new)}
-        return [*runs[:-1], old | run | merged]
+        # It stays the run that it was; what came later says so.
+        told = {name: old[name] for name in ("when", "form") if name in old}
+        later = {"amended": f"{run.get('when')} ({run.get('form')})"}
+        return [*runs[:-1], old | run | merged | told | later]
     return [*runs, run][-keep:]
 
 

@@ -76,10 +76,18 @@ def test_a_file_keeps_the_newest_runs(tmp_path: Path) -> None:
 
 
 def test_what_is_measured_anew_replaces_only_that() -> None:
-    runs = [{"number": 1}, {"number": 2, "misses": {"a": 1, "b": 1}, "hits": {"c": 1}}]
-    amended = results.added(runs, {"misses": {"b": 2}, "kills": {"d": 2}}, keep=2, amend=True)
-    assert amended[0] == {"number": 1}
-    assert amended[1] == {"number": 2, "misses": {"a": 1, "b": 2}, "hits": {"c": 1}, "kills": {"d": 2}}
+    runs = [{"when": "1"}, {"when": "2", "form": "quick", "misses": {"a": 1, "b": 1}, "hits": {"c": 1}}]
+    new = {"when": "3", "form": "full", "misses": {"b": 2}, "kills": {"d": 2}}
+    amended = results.added(runs, new, keep=2, amend=True)
+    assert amended[0] == {"when": "1"}
+    assert amended[1] == {
+        "when": "2",
+        "form": "quick",
+        "amended": "3 (full)",
+        "misses": {"a": 1, "b": 2},
+        "hits": {"c": 1},
+        "kills": {"d": 2},
+    }
 
 
 def test_the_table_says_ratios_and_who_is_left_out() -> None:
