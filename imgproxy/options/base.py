@@ -6,8 +6,9 @@ project lists an option's names or arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 from imgproxy.errors import BadOption
@@ -78,7 +79,8 @@ class Option:
     """"pixels"; "encoding" (bytes only); "request" (neither); "delivery" (not even part of the key)."""
 
     @classmethod
-    def arguments(cls) -> dict[str, Argument]:
+    @cache
+    def arguments(cls) -> Mapping[str, Argument]:
         """The fields in order of declaration."""
         return {
             each.name: Argument(each.name, each.metadata["kind"], each.default, each.metadata["meaning"])
@@ -110,7 +112,7 @@ class Option:
 
     def write(self) -> Iterator[str]:
         """The canonical segments: none when nothing is asked for."""
-        changed = {each.name for each in fields(self) if getattr(self, each.name) != each.default}
+        changed = {name for name, argument in self.arguments().items() if getattr(self, name) != argument.default}
         # One segment if the first spelling can say it all, else one for each spelling that is needed.
         one = changed <= set(self.spellings[0].fields)
         for spelling in self.spellings[:1] if one else self.spellings:

@@ -7,6 +7,7 @@ text.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
@@ -31,6 +32,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _LOCAL = re.compile(r"local:", re.IGNORECASE)
 
 
+@lru_cache(maxsize=1024)  # each request asks for its source's three times
 def parse(text: str, query_separator: str = "?") -> httpx.URL:
     """The URL of a source.
 

