@@ -426,6 +426,95 @@ def _svg_embedded(chance: random.Random) -> bytes:
     return _svg(f'<image {chance.choice(["href", "xlink:href"])}="data:image/png;base64,{data}" width="9" height="9"/>')
 
 
+_COVER = '<rect width="900" height="700" {}/>'
+
+
+def _svg_sheet_filters(chance: random.Random) -> bytes:
+    """Filters, masks and patterns that no attribute names."""
+    name, thing = chance.choice(
+        [
+            ("filter", '<filter id="a"><feGaussianBlur stdDeviation="9"/></filter>'),
+            ("mask", '<mask id="a"><rect width="900" height="700" fill="#fff"/></mask>'),
+            ("fill", '<pattern id="a" width="9" height="9">' + "<rect width='3' height='3'/>" * 500 + "</pattern>"),
+        ]
+    )
+    selector, attribute = chance.choice([("rect", ""), (".c", 'class="b c"'), ("svg > *", ""), ("", "")])
+    value = f"{name}:url(#a)"
+    if not selector:
+        return _svg(thing + _COVER.format(f'style="{value}"') * chance.randrange(1000, 1400))
+    sheet = f"<style>{selector}{{{value}}}</style>"
+    parts = [sheet, thing + _COVER.format(attribute) * chance.randrange(1000, 1400)]
+    chance.shuffle(parts)
+    return _svg("".join(parts))
+
+
+def _svg_functions(chance: random.Random) -> bytes:
+    functions = chance.choice(["blur(9px) ", "drop-shadow(3px 3px 9px red) ", "saturate(3) "]) * chance.randrange(
+        90, 900
+    )
+    return _svg(_COVER.format(chance.choice(['filter="{}"', 'style="filter:{}"']).format(functions)))
+
+
+def _svg_markers(chance: random.Random) -> bytes:
+    marker = '<marker id="m">' + '<circle r="3"/>' * chance.randrange(100, 400) + "</marker>"
+    path = f'd="M0 0{"h1v1" * chance.randrange(3_000, 9_000)}"'
+    how = chance.choice(["<g marker-mid='url(#m)'><path {}/></g>", "<path marker='url(#m)' {}/>"])
+    return _svg(marker + how.format(path) + chance.choice(["", "<style>path{marker-start:url(#m)}</style>"]))
+
+
+def _svg_inherited(chance: random.Random) -> bytes:
+    """A paint that a thousand shapes inherit."""
+    stops = '<stop offset=".5"/>' * chance.randrange(900, 1500)
+    kind = chance.choice(["linearGradient", "radialGradient"])
+    shapes = _COVER.format("") * chance.randrange(900, 1500)
+    return _svg(f'<{kind} id="a">{stops}</{kind}><g {chance.choice(["fill", "stroke"])}="url(#a)">{shapes}</g>')
+
+
+def scribble(count: int, seed: int, side: int = 900) -> str:
+    """Lines from one random point to the next."""
+    chance = random.Random(seed)
+    return " ".join(f"{chance.random() * side:.1f} {chance.random() * side:.1f}" for _ in range(count))
+
+
+def _svg_scribble(chance: random.Random) -> bytes:
+    path = scribble(chance.randrange(5_000, 7_000), chance.randrange(1 << 30))
+    return _svg(f'<path stroke="red" d="M0 0L{path}"/>')
+
+
+def _svg_fonts(chance: random.Random) -> bytes:
+    texts = (
+        f'<text y="9" font-size="{chance.uniform(5, 50):.3f}">abc</text>' for _ in range(chance.randrange(1100, 1900))
+    )
+    return _svg("".join(texts))
+
+
+def _svg_neighbours(chance: random.Random) -> bytes:
+    rules = "".join(f".c{n}~g{{r:1}}" for n in range(chance.randrange(300, 1500)))
+    return _svg(f"<style>{rules}</style>" + "<g/>" * chance.randrange(4_000, 9_000))
+
+
+def _svg_declarations(chance: random.Random) -> bytes:
+    return _svg(
+        f"<style>*{{{'fill:red;' * chance.randrange(4_000, 6_000)}}}</style>" + "<g/>" * chance.randrange(6_000, 9_000)
+    )
+
+
+def _svg_covers(chance: random.Random) -> bytes:
+    """A large picture that is painted over and over; how large it will be drawn, the request says."""
+    side = chance.randrange(3_000, 7_000)
+    how = chance.choice(["fill-opacity='.5'", "style='mix-blend-mode:multiply'", "style='opacity:.5'"])
+    shape = f'<rect width="{side}" height="{side}" {how}/>'
+    return _svg(
+        '<g id="a">' + shape * 90 + "</g>" + '<use href="#a"/>' * chance.randrange(100, 900),
+        root=f'width="{side}" height="{side}"',
+    )
+
+
+def _svg_dashed_uses(chance: random.Random) -> bytes:
+    path = f'<path id="a" stroke="red" stroke-dasharray="1" d="M0 0{"H900V700H0V9" * chance.randrange(1, 5)}"/>'
+    return _svg(path + '<use href="#a"/>' * chance.randrange(1_000, 4_000))
+
+
 def _svg_elements(chance: random.Random) -> bytes:
     return _svg(chance.choice(["<g/>", "<b/>", "<a/>"]) * chance.randrange(21_000, 24_000))
 
@@ -476,4 +565,14 @@ STRUCTURES: dict[str, tuple[str, Callable[[random.Random], bytes]]] = {
     "svg-embedded": ("either", _svg_embedded),
     "svg-elements": ("refused", _svg_elements),
     "svg-styles": ("refused", _svg_styles),
+    "svg-sheet-filters": ("refused", _svg_sheet_filters),
+    "svg-functions": ("refused", _svg_functions),
+    "svg-markers": ("refused", _svg_markers),
+    "svg-inherited": ("refused", _svg_inherited),
+    "svg-scribble": ("refused", _svg_scribble),
+    "svg-fonts": ("refused", _svg_fonts),
+    "svg-neighbours": ("refused", _svg_neighbours),
+    "svg-declarations": ("refused", _svg_declarations),
+    "svg-covers": ("either", _svg_covers),
+    "svg-dashed-uses": ("refused", _svg_dashed_uses),
 }

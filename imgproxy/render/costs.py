@@ -39,8 +39,8 @@ _WEBP_FRAMES = 8
 """libwebp's two canvases, and all frames behind them: 30 frames of 800x500 took 85 MB."""
 
 
-_FILTERED = 20_000_000
-"""Pixels that an SVG's filters go over: 4 s of librsvg."""
+_FILTERED = 10_000_000
+"""Pixels that drawing an SVG goes over: 2 s of librsvg."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ def check_load(picture: Picture, loaded: Size, budget: Budget, *, frames: int = 
     if load.peak > budget.allowed:
         source = f"{_name(picture.format)} of {picture.size.width}x{picture.size.height}"
         raise SourceTooExpensive(f"{source} takes about {_said(load.peak)}, {_said(budget.allowed)} are allowed")
-    filtered = picture.layout.passes * loaded.width * loaded.height
+    filtered = int(picture.layout.passes * loaded.width * loaded.height)
     if filtered > _FILTERED:
-        raise SourceTooExpensive(f"an SVG whose filters go over {filtered} pixels, {_FILTERED} are allowed")
+        raise SourceTooExpensive(f"an SVG whose drawing goes over {filtered} pixels, {_FILTERED} are allowed")
     return load
 
 

@@ -1,22 +1,25 @@
-"""What an SVG would cost librsvg, counted in one pass over its XML: no tree is built, nothing is drawn.
+"""What an SVG would cost librsvg, counted in two passes over its XML: no tree is built, nothing is drawn.
 
 librsvg's own limits (a million elements, half a million references) let 4 s of work and 1.3 GB pass, and it cannot be
-interrupted. The unit of cost is about 3 us of its time: an element, or a byte of path data.
+interrupted. The unit of cost is about 3 us of its time: an element, or a byte of path data. What grows with the picture
+is counted in passes over it: one takes 0.2 s a megapixel.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 from xml.parsers import expat
 
 from imgproxy.errors import BrokenImage, SourceTooExpensive
 from imgproxy.formats import GIF, JPEG, PNG, SVG, WEBP, sniff
-from imgproxy.render import embedded, strokes
+from imgproxy.render import embedded, styles
+from imgproxy.render.canvas import Canvas, Surroundings
 from imgproxy.render.headers.base import Layout
+from imgproxy.render.references import Part, expanded
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -25,22 +28,20 @@ _USUAL = 512 << 10
 """The size of document that the other caps belong to, in bytes."""
 _SEPARATOR = " "
 _REFERRING = {"use", "pattern", "linearGradient", "radialGradient", "filter", "feImage", "mask", "clipPath", "marker"}
+_UNDRAWN = _REFERRING - {"use", "feImage"} | {"symbol"}
+"""Elements that are drawn where they are named, and nowhere else."""
 _TEXTS = {"text", "tspan", "textPath", "tref", "title", "desc"}
-_URL = re.compile(r"url\(\s*['\"]?#([^)'\"]*)")
 _DATA = re.compile(r"\s*data:([^,]*),", re.IGNORECASE)
-_LAYER = {"mask": 2_000, "clip-path": 200, "opacity": 100}
-"""What elements need a surface of their own for."""
-_TEXT_COST, _FILTER_COST = 40, 5_000
-"""A character (2,000 in one text take 0.26 s, and twice as many four times as long); a primitive over a megapixel."""
-_EXPLOSIVE = {"stdDeviation": 500, "order": 15, "radius": 50, "numOctaves": 16, "filterRes": 4_000}
-"""Numbers of filter primitives whose cost grows with them, and how large they may be."""
-_PASSES = {"feMorphology": 15, "feTurbulence": 4, "feConvolveMatrix": 4, "feGaussianBlur": 1}
-"""How often a primitive goes through all pixels, in times of a blur: 0.2 s a megapixel."""
+_TEXT_COST = 40
+"""A character: 2,000 in one text take 0.26 s, and twice as many four times as long."""
+_TOO_MUCH = "an SVG that draws {} units or more: elements, text, paths, and what is repeated"
+_LONGER = "an SVG whose entities and defaults make it several times as long"
+_DECLARATION = 0.02
+"""55 ns of librsvg: 6,000 of a rule for 9,000 elements took 3 s."""
 _DRAWN, _SURFACES, _FILTERING, _PRIMITIVE = 6, 16, 16, 8
 """Bytes a pixel: plainly, with masks or groups of their own opacity (13.4), and with filters (25.8 with two)."""
 _EMBEDDED = 16
 """Bytes a pixel of an embedded image: as it is decoded, with 16 bits a channel at most, and as it is drawn."""
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class Caps:
     """Primitives."""
     rules: int = 5_000_000
     """Rules of its style sheets, times its elements: each is compared with each."""
-    cost: int = 600_000
+    declared: int = 200_000
+    """What its style sheets say of its elements, each time."""
+    cost: int = 450_000
     """Units, with everything that is drawn repeatedly."""
     dashes: int = 200_000
     pixels: int = 24_000_000
@@ -70,22 +73,9 @@ class Caps:
     def of(cls, size: int) -> Caps:
         """The caps of documents of this size in bytes: those for 512 KiB, grown with it. Depth and runs stay."""
         factor = size / _USUAL
-        grown = {
-            name: int(getattr(cls(), name) * factor)
-            for name in ("elements", "attributes", "text", "path", "filters", "rules", "cost", "dashes", "pixels")
-        }
+        growing = (each.name for each in fields(cls) if each.name not in {"depth", "run"})
+        grown = {name: int(getattr(cls(), name) * factor) for name in growing}
         return cls(**grown) if factor > 1 else cls()
-
-
-@dataclass(slots=True)
-class _Part:
-    """An element with an id, or the document: what it costs without the parts that it names, and which it names."""
-
-    cost: int = 0
-    passes: int = 0
-    """Of filters over the whole picture."""
-    names: dict[str, int] = field(default_factory=dict)
-    """How often each is drawn."""
 
 
 def check(svg: bytes, caps: Caps, *, drawn: bool = True, nested: bool = False) -> Layout:
@@ -93,31 +83,63 @@ def check(svg: bytes, caps: Caps, *, drawn: bool = True, nested: bool = False) -
 
     One that is not to be drawn only keeps those on elements, depth and attributes.
     """
-    reader = _Reader(caps, len(svg), nested=nested)
+    reader = _Reader(caps, len(svg), drawn=drawn, nested=nested)
     reader.read(svg)
-    if drawn or not reader.sized:  # without a size, librsvg draws to find it
-        return reader.judge()
-    return Layout()
+    return reader.judge() if reader.drawn else Layout()
+
+
+def _sheets(svg: bytes, elements: int, characters: int) -> styles.Sheet:
+    """All style sheets of a document, up to so many characters: one that stands at its end holds for all of it."""
+    sheet, texts = styles.Sheet(), list[str]()
+
+    def start(name: str, _: dict[str, str]) -> None:
+        sheet.elements += 1
+        if sheet.elements > elements:
+            _refuse(f"an SVG of more than {elements} elements")
+        if name.rpartition(_SEPARATOR)[2] == "style":
+            parser.CharacterDataHandler = said
+
+    def said(text: str) -> None:
+        nonlocal characters
+        characters -= len(text)
+        if characters < 0:
+            _refuse(_LONGER)
+        texts.append(text)
+
+    def end(name: str) -> None:
+        if name.rpartition(_SEPARATOR)[2] == "style":
+            sheet.read("".join(texts))
+            texts.clear()
+            parser.CharacterDataHandler = None
+
+    parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
+    parser.buffer_text = True
+    parser.specified_attributes = True  # defaults are looked at in the second pass
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.Parse(svg, True)
+    return sheet
 
 
 class _Reader:
     """The pass: expat's handlers, and what they count."""
 
-    def __init__(self, caps: Caps, size: int, *, nested: bool) -> None:
-        self.sized = False
+    def __init__(self, caps: Caps, size: int, *, drawn: bool, nested: bool) -> None:
+        self.drawn = drawn
+        """Or to be measured by drawing it, which librsvg does where it does not say its size."""
         self._caps = caps
         self._nested = nested
         # Entities and default attributes multiply what is written: old Illustrator files by less than two.
         self._most_characters = 4 * size + 4096
-        self._characters = self._elements = self._attributes = self._text = self._run = 0
-        self._layers = self._primitives = self._primitives_most = 0
-        self._path = self._filters = self._rules = self._pixels = 0
+        self._characters = self._attributes = self._text = self._run = 0
+        self._path = self._pixels = self._declared = 0
         self._over: str = ""
-        self._dashing = strokes.Dashing()
+        self._sheet = styles.Sheet()
         self._open: list[tuple[str, bool]] = []
-        self._document = _Part()
-        self._parts: dict[str, _Part] = {}
-        self._within: list[_Part] = [self._document]
+        self._document = Part()
+        self._parts: dict[str, Part] = {}
+        self._within: list[Part] = [self._document]
+        self._canvas = Canvas()
+        self._around: list[Surroundings] = [Surroundings()]
 
     def read(self, svg: bytes) -> None:
         parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
@@ -126,107 +148,100 @@ class _Reader:
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._said
         try:
+            self._sheet = _sheets(svg, self._caps.elements, self._most_characters)
             parser.Parse(svg, True)
         except (expat.ExpatError, ValueError) as error:
             raise BrokenImage(f"not XML: {error}") from None
 
     def judge(self) -> Layout:
         """Hold what was counted against the caps that are about drawing, and say what it takes."""
-        caps = self._caps
+        caps, canvas = self._caps, self._canvas
         for what, count, most in (
             ("characters of text", self._text, caps.text),
             ("characters of path data", self._path, caps.path),
-            ("filter primitives", self._filters, caps.filters),
-            ("style rules times elements", self._rules * self._elements, caps.rules),
+            ("filter primitives", canvas.primitives, caps.filters),
             ("pixels in embedded images", self._pixels, caps.pixels),
-            ("dashes", self._dashing.dashes(), caps.dashes),
+            ("dashes", int(canvas.dashes), caps.dashes),
         ):
             if count > most:
                 _refuse(f"an SVG with {count} {what}, {most} are allowed")
-        if self._over:
-            _refuse(self._over)
-        cost, passes = _expanded(self._document, self._parts, caps.cost)
-        if cost > caps.cost:
-            _refuse(f"an SVG that draws {caps.cost} units or more: elements, text, paths, and what is repeated")
-        surfaces = _SURFACES if self._layers else 0
-        filters = _FILTERING + _PRIMITIVE * self._primitives_most if self._primitives_most else 0
-        return Layout(held=self._pixels * _EMBEDDED, drawn=_DRAWN + surfaces + filters, passes=passes)
+        if self._over or canvas.over:
+            _refuse(self._over or canvas.over)
+        price = expanded(self._document, self._parts, caps.cost)
+        if price.cost > caps.cost:
+            _refuse(_TOO_MUCH.format(caps.cost))
+        surfaces = _SURFACES if canvas.layers else 0
+        filters = _FILTERING + _PRIMITIVE * canvas.primitives_most if canvas.primitives_most else 0
+        return Layout(
+            held=self._pixels * _EMBEDDED, drawn=_DRAWN + surfaces + filters, passes=price.passes + price.painted
+        )
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         tag = name.rpartition(_SEPARATOR)[2]
-        self._elements += 1
         self._attributes += len(attributes)
         self._check_shape()
         if not self._open:
-            self.sized = "viewBox" in attributes or {"width", "height"} <= attributes.keys()
+            self._begin(attributes)
         self._open_part(tag, attributes.get("id"))
-        self._within[-1].cost += 1
         if tag == "text":
             self._run = 0
-        elif tag == "filter":
-            self._primitives = 0
-        if tag.startswith("fe"):
-            self._filter(tag, attributes)
-        self._dashing.shape(tag, attributes)
         for key, value in attributes.items():
             self._characters += len(value)
             if len(value) > 1:
                 self._attribute(tag, key.rpartition(_SEPARATOR)[2], value)
         if self._characters > self._most_characters:
-            _refuse("an SVG whose entities and defaults make it several times as long")
+            _refuse(_LONGER)
+        if self.drawn:
+            self._draw(tag, attributes)
+
+    def _begin(self, attributes: dict[str, str]) -> None:
+        self.drawn |= "viewBox" not in attributes and not {"width", "height"} <= attributes.keys()
+        if self.drawn and self._sheet.compared > self._caps.rules:
+            _refuse(f"an SVG that compares {self._sheet.compared} times, {self._caps.rules} are allowed")
+
+    def _draw(self, tag: str, attributes: dict[str, str]) -> None:
+        part, rule = self._within[-1], self._sheet.matching(tag, attributes)
+        part.own.cost += 1 + rule.count * _DECLARATION
+        self._declared += len(rule.properties)
+        around = self._canvas.entered(self._around[-1], part, tag, attributes, rule.properties)
+        self._around[len(self._open) :] = [around]
+        if part.own.cost > self._caps.cost:
+            _refuse(_TOO_MUCH.format(self._caps.cost))
+        if self._declared > self._caps.declared:
+            _refuse(f"an SVG whose style sheets say more than {self._caps.declared} things of its elements")
 
     def _open_part(self, tag: str, own: str | None) -> None:
         # Only the first with an id is the one meant.
         is_part = own is not None and own not in self._parts
         if own is not None and is_part:
-            self._parts[own] = _Part()
-            self._name(own, 1)
+            self._parts[own] = Part(tag)
+            if tag not in _UNDRAWN:
+                self._within[-1].name(own)
             self._within.append(self._parts[own])
         self._open.append((tag, is_part))
 
     def _check_shape(self) -> None:
         caps = self._caps
-        if self._elements > caps.elements or self._attributes > caps.attributes:
-            _refuse(f"an SVG of more than {caps.elements} elements or {caps.attributes} attributes")
+        if self._attributes > caps.attributes:
+            _refuse(f"an SVG of more than {caps.attributes} attributes")
         if len(self._open) >= caps.depth:
             _refuse(f"an SVG nested more than {caps.depth} deep")
 
     def _attribute(self, tag: str, key: str, value: str) -> None:
         if key in {"d", "points"}:
             self._path += len(value)
-            self._within[-1].cost += len(value)
+            self._within[-1].own.cost += len(value)
+            if self.drawn and self._path > self._caps.path:
+                _refuse(f"an SVG with more than {self._caps.path} characters of path data")
         elif key == "href":
             self._link(tag, value)
-        elif key in _LAYER:
-            self._layers += 1
-            self._within[-1].cost += _LAYER[key]
-        if "(" in value:
-            for part in _URL.findall(value):
-                self._name(part, 1)
-            if "marker" in key or "marker" in value:
-                # Drawn at each vertex; a vertex is written with four characters at least.
-                self._within[-1].cost += self._path // 4
 
     def _link(self, tag: str, value: str) -> None:
         if value.startswith("#"):
-            if tag in _REFERRING:
-                self._name(value[1:], 1)
+            if tag in _REFERRING and tag != "use":
+                self._within[-1].name(value[1:])
         elif match := _DATA.match(value):
             self._embedded(match[1], value[match.end() :])
-
-    def _name(self, part: str, times: int) -> None:
-        names = self._within[-1].names
-        names[part] = names.get(part, 0) + times
-
-    def _filter(self, tag: str, attributes: dict[str, str]) -> None:
-        self._filters += not tag.startswith(("feMergeNode", "feFunc", "fePoint", "feSpot", "feDistant"))
-        self._within[-1].cost += _FILTER_COST
-        self._within[-1].passes += _PASSES.get(tag, 1)
-        self._primitives += 1
-        self._primitives_most = max(self._primitives_most, self._primitives)
-        for key, most in _EXPLOSIVE.items():
-            if any(abs(float(number)) > most for number in _NUMBER.findall(attributes.get(key, ""))):
-                self._over = f"an SVG with {key}={attributes[key][:20]} in a filter, {most} is allowed"
 
     def _embedded(self, kind: str, text: str) -> None:
         """An image in a data URL: its header is judged as that of a source."""
@@ -235,8 +250,10 @@ class _Reader:
         if found is SVG:
             if self._nested:
                 _refuse("an SVG in an SVG in an SVG")
-            check(data, self._caps, nested=True)
-            self._within[-1].cost += self._caps.cost // 2  # so that there is room for one
+            inner = check(data, self._caps, nested=True)
+            self._within[-1].own.cost += self._caps.cost // 2  # so that there is room for one
+            self._within[-1].own.passes += inner.passes
+            self._canvas.layers += 1
         elif found in {PNG, JPEG, GIF, WEBP}:
             self._pixels += embedded.pixels(data, found)
         self._characters -= len(text)
@@ -244,56 +261,29 @@ class _Reader:
     def _said(self, text: str) -> None:
         self._characters += len(text)
         if self._characters > self._most_characters:
-            _refuse("an SVG whose entities make it several times as long")
+            _refuse(_LONGER)
         tag = self._open[-1][0] if self._open else ""
-        if tag == "style":
-            self._rules += text.count("{") + text.count(",")
-            self._dashing.style(text)
-        elif tag in _TEXTS or any(opened == "text" for opened, _ in self._open):
+        if tag in _TEXTS or any(opened == "text" for opened, _ in self._open):
             shown = len(text.strip())
             self._text += shown if tag not in {"title", "desc"} else 0
             self._run += shown if tag not in {"title", "desc"} else 0
-            self._within[-1].cost += shown * _TEXT_COST
+            self._within[-1].own.cost += shown * _TEXT_COST
             if self._run > self._caps.run:
                 self._over = f"an SVG with a text of more than {self._caps.run} characters"
 
     def _end(self, _: str) -> None:
         _, is_part = self._open.pop()
+        del self._around[len(self._open) + 1 :]
         if is_part:
             self._within.pop()
-
-
-def _expanded(document: _Part, parts: dict[str, _Part], limit: int) -> tuple[int, int]:
-    """Cost and passes of a document with everything that it names, again and again; beyond ``limit`` they are cut.
-
-    Raises ``SourceTooExpensive`` for parts that contain themselves.
-    """
-    known: dict[int, tuple[int, int]] = {}
-    under_way: set[int] = set()
-    stack = [document]
-    while stack:
-        part = stack[-1]
-        named = [(parts[name], times) for name, times in part.names.items() if name in parts]
-        unknown = [other for other, _ in named if id(other) not in known]
-        if unknown and id(part) not in known:
-            under_way.add(id(part))
-            if any(id(other) in under_way for other in unknown):
-                _refuse("an SVG with a part that contains itself")
-            stack += unknown
-            continue
-        cost = part.cost + sum(known[id(other)][0] * times for other, times in named)
-        passes = part.passes + sum(known[id(other)][1] * times for other, times in named)
-        known[id(part)] = min(cost, limit + 1), min(passes, limit + 1)
-        under_way.discard(id(part))
-        stack.pop()
-    return known[id(document)]
 
 
 def _decoded(kind: str, text: str) -> bytes:
     if not kind.lower().rstrip().endswith("base64"):
         return unquote_to_bytes(text)
     digits = re.sub(rb"[^A-Za-z0-9+/]", b"", unquote_to_bytes(text))
-    return binascii.a2b_base64(digits[: len(digits) // 4 * 4])
+    digits = digits[:-1] if len(digits) % 4 == 1 else digits
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 
 
 def _refuse(reason: str) -> NoReturn:

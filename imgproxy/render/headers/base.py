@@ -23,8 +23,8 @@ class Layout:
     """WebP: the decoder holds all pixels as they are stored, however small they are asked for."""
     drawn: int = 0
     """SVG: bytes for each pixel that it is rasterised to."""
-    passes: int = 0
-    """SVG: how often its filters go through all pixels."""
+    passes: float = 0
+    """SVG: how often drawing goes over all pixels, in times of a blur."""
 
 
 def inflated(packed: bytes | memoryview, limit: int) -> bytes:
