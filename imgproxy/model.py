@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imgproxy.options import Options
     from imgproxy.options.base import Setting
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised by one whenever equal plans would give other pixels than before; part of every key."""
 
 
@@ -83,6 +83,8 @@ class Encoding:
 
     quality: tuple[tuple[str, int], ...] = ()
     jpeg_progressive: bool = False
+    jpeg_table: int = 5
+    """Which of mozjpeg's quantisation tables; 0 is that of the standard."""
     png_interlaced: bool = False
     png_quantize: bool = False
     png_colors: int = 256

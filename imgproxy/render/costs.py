@@ -26,6 +26,8 @@ glibc gives back blocks of 32 MB and more only. A WebP of 2500x2000 left 25 MB, 
 _FEW_ROWS, _SPARE_ROWS = 4, 64
 """Of a flat picture, so many times its height and these: 786432x32 RGBA took 2.1 GB with 16 bits a channel."""
 _FLOAT = 4
+_LIGHT = 2
+"""Linear light: 16 bits a channel, beside what was decoded."""
 _GIF_CANVAS = 12
 """A frame, the canvas and the one before: 11.0 B a pixel of 3000x3000, interlaced."""
 _AVIF_DEEP_ALPHA = 8
@@ -81,9 +83,11 @@ class Result:
         return f"{_name(self.format)} of {self.size.width}x{self.size.height}{many}"
 
 
-def check_load(picture: Picture, loaded: Size, budget: Budget, *, frames: int = 1, copies: int = 0) -> Load:
+def check_load(
+    picture: Picture, loaded: Size, budget: Budget, *, frames: int = 1, copies: int = 0, light: bool = False
+) -> Load:
     """What decoding takes, with ``copies`` of all that is loaded. Raises ``SourceTooExpensive``."""
-    load = loading(picture, loaded, frames=frames, copies=copies)
+    load = loading(picture, loaded, frames=frames, copies=copies, light=light)
     if load.peak > budget.allowed:
         source = f"{_name(picture.format)} of {picture.size.width}x{picture.size.height}"
         raise SourceTooExpensive(f"{source} takes about {_said(load.peak)}, {_said(budget.allowed)} are allowed")
@@ -108,10 +112,10 @@ def rendering(result: Result, load: Load, encoding: Encoding) -> int:
     return held + max(load.peak, load.left + saving(result, encoding))
 
 
-def loading(picture: Picture, loaded: Size, *, frames: int = 1, copies: int = 0) -> Load:
+def loading(picture: Picture, loaded: Size, *, frames: int = 1, copies: int = 0, light: bool = False) -> Load:
     """What a picture takes while it is decoded at this size, beside the result."""
     area, pixel = loaded.width * loaded.height, picture.bands * picture.sample
-    whole, rows = _decoder(picture, area, frames) + copies * area * pixel, _rows(picture, loaded)
+    whole, rows = _decoder(picture, area, frames) + copies * area * pixel, _rows(picture, loaded, light=light)
     always = picture.source.size + _SPARE  # the file is mapped, or read into memory
     return Load(peak=whole + rows + always, left=min(whole, _UNRETURNED) + rows + always)
 
@@ -134,10 +138,10 @@ def _decoder(picture: Picture, area: int, frames: int) -> int:
     return held
 
 
-def _rows(picture: Picture, loaded: Size) -> int:
+def _rows(picture: Picture, loaded: Size, *, light: bool) -> int:
     """The rows between decoder and resampler: alpha is premultiplied in floats, other colours come as floats."""
     floats = picture.alpha or not picture.plain
-    pixel = picture.bands * (_FLOAT if floats else picture.sample)
+    pixel = picture.bands * (_FLOAT if floats else picture.sample + _LIGHT * light)
     most = _FLOAT_ROWS if floats else _ROWS
     return loaded.width * min(most, _FEW_ROWS * loaded.height + _SPARE_ROWS) * pixel
 

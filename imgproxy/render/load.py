@@ -16,17 +16,14 @@ from imgproxy.render.budget import Budget
 from imgproxy.render.fields import integer
 from imgproxy.render.headers import layout
 from imgproxy.render.headers.base import Layout
+from imgproxy.render.profiles import BALANCED
 from imgproxy.render.svg import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imgproxy.model import Limits, Source
-
-# What is left for the resampler after shrinking on load: below 1.7 the decoder's crude filter shows (SSIMULACRA2
-# 60 against 67), above it nothing is won. Small sources are decoded whole: it costs 5-8 ms and is always better.
-MARGIN = 1.7
-WHOLE_PIXELS = 4_000_000
+    from imgproxy.render.profiles import Rules
 
 _BUDGET = Budget()
 _PLAIN = Layout()
@@ -80,9 +77,9 @@ class Picture:
             arguments["thumbnail"] = True
         return _open(self.source, self.format, **arguments)
 
-    def load_at_least(self, needed: float) -> pyvips.Image:
+    def load_at_least(self, needed: float, rules: Rules = BALANCED) -> pyvips.Image:
         """The first page, shrunk on load as far as a further shrink by ``needed`` allows without harm."""
-        shrink = self._shrink(needed)
+        shrink = self._shrink(needed, rules)
         if self.format is JPEG:
             return self.load(shrink=shrink) if shrink > 1 else self.load()
         if self.format is WEBP:
@@ -93,18 +90,18 @@ class Picture:
             return self._smaller_version(needed) or self.load()
         return self.load()
 
-    def loaded_size(self, needed: float) -> Size:
+    def loaded_size(self, needed: float, rules: Rules = BALANCED) -> Size:
         """What ``load_at_least`` decodes, or a little more."""
-        shrink = needed if self.format is SVG else self._shrink(needed)
+        shrink = needed if self.format is SVG else self._shrink(needed, rules)
         return Size(math.ceil(self.size.width / shrink), math.ceil(self.size.height / shrink))
 
-    def _shrink(self, needed: float) -> int:
+    def _shrink(self, needed: float, rules: Rules) -> int:
         """By how much the decoder shrinks a bitmap."""
-        if self.size.width * self.size.height <= WHOLE_PIXELS:
+        if self.size.width * self.size.height <= rules.whole_pixels:
             return 1
         if self.format is WEBP:
-            return max(1, int(needed / MARGIN))
-        return _jpeg_shrink(needed) if self.format is JPEG else 1
+            return max(1, int(needed / rules.margin))
+        return _jpeg_shrink(needed / rules.margin) if self.format is JPEG else 1
 
     def _smaller_version(self, needed: float) -> pyvips.Image | None:
         """The embedded thumbnail, if it is smaller than the image and still large enough."""
@@ -194,6 +191,6 @@ def _rasterised_within(picture: Picture, limits: Limits) -> Picture:
     return replace(picture, size=Size(scaled.width, scaled.height), scale=scale)
 
 
-def _jpeg_shrink(needed: float) -> int:
-    """The largest of libjpeg's factors that leaves the resampler its margin."""
-    return next((factor for factor in (8, 4, 2) if factor * MARGIN <= needed), 1)
+def _jpeg_shrink(most: float) -> int:
+    """The largest of libjpeg's factors up to this."""
+    return next((factor for factor in (8, 4, 2) if factor <= most), 1)

@@ -30,6 +30,7 @@ from imgproxy.options import (
     Options,
     Padding,
     PreserveHdr,
+    QualityProfile,
     Resize,
     Rotate,
     SkipProcessing,
@@ -44,6 +45,7 @@ from imgproxy.render.costs import Load, Result, check_load, check_result
 from imgproxy.render.crop import with_smart_places
 from imgproxy.render.fields import integer, integers
 from imgproxy.render.load import Picture, read_all, read_header
+from imgproxy.render.profiles import RULES
 from imgproxy.render.save import encode
 from imgproxy.render.scene import Scene
 from imgproxy.render.steps import frame
@@ -180,24 +182,27 @@ def _render(job: Job, picture: Picture, format_: Format, frames: int, budget: Bu
     mark = Mark(job.watermark, plan.options[Watermark], plan.watermark_opacity, budget) if job.watermark else None
     deep = plan.options[PreserveHdr].enabled and format_.deep
     stored, trimmed_image, load = picture.size, None, Load()
+    rules = RULES[plan.options[QualityProfile].profile]
     if plan.options[Trim].threshold is not None and frames == 1:
         load = check_load(picture, stored, budget, copies=_TRIM_COPIES)
         trimmed_image = trimmed(to_working_space(picture.load(), deep=deep), plan.options[Trim])
         stored = Size(trimmed_image.width, trimmed_image.height)
     geometry = solve(turn.final(stored), wish(plan), vector=picture.format is SVG)
     needed = _needed_shrink(geometry, turn.final(stored)) if plan.shrink_on_load else 1.0
+    loaded = picture.loaded_size(needed, rules) if trimmed_image is None else stored
+    light = rules.in_light(stored, loaded)
     if trimmed_image is None:
         copies = 1 if frames > 1 else 2 * _looks_for_places(plan.options)
-        load = check_load(picture, picture.loaded_size(needed), budget, frames=frames, copies=copies)
+        load = check_load(picture, loaded, budget, frames=frames, copies=copies, light=light)
     if mark:
         layer = _MARK_BYTES * geometry.canvas.width * geometry.canvas.height
         load = Load(load.peak + layer, load.left + layer)
     result = _result(job, picture, format_, geometry, frames)
     check_result(result, load, plan.encoding, budget)
-    scene = Scene(plan, format_, turn, geometry, stored, mark)
+    scene = Scene(plan, format_, turn, geometry, stored, mark, light)
     if frames > 1:
         return _animation(picture.load(pages=frames), scene, frames)
-    image = trimmed_image or picture.load_at_least(needed)
+    image = trimmed_image or picture.load_at_least(needed, rules)
     return _finished(frame(to_working_space(image, deep=deep), scene), scene)
 
 

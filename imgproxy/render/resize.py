@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgproxy.options import QualityProfile
+from imgproxy.render.light import from_light, to_light
+from imgproxy.render.profiles import RULES
+
 if TYPE_CHECKING:
     import pyvips
 
@@ -11,23 +15,25 @@ if TYPE_CHECKING:
     from imgproxy.render.scene import Scene
 
 
-def resized(image: pyvips.Image, size: Size, *, linear: bool = False) -> pyvips.Image:
-    """The image at exactly this size: Lanczos 3, on premultiplied alpha, in linear light if asked for."""
+def resized(image: pyvips.Image, size: Size, *, linear: bool = False, kernel: str = "lanczos3") -> pyvips.Image:
+    """The image at exactly this size, resampled on premultiplied alpha, in linear light if asked for."""
     x, y = size.width / image.width, size.height / image.height
     if x == y == 1:
         return image
+    if not linear:
+        return _scaled(image, x, y, "lanczos3")
+    if image.format == "uchar":
+        return from_light(_scaled(to_light(image), x, y, kernel))
+    # 16 bits of light hold too little of 16-bit shadows.
     format_, interpretation = image.format, image.interpretation
-    if linear:
-        image = image.colourspace("scrgb")
-    alpha = image.hasalpha()
-    if alpha:
-        image = image.premultiply()
-    image = image.resize(x, vscale=y)
-    if alpha:
-        image = image.unpremultiply()
-    if linear:
-        image = image.colourspace(interpretation)
-    return image.cast(format_)
+    return _scaled(image.colourspace("scrgb"), x, y, kernel).colourspace(interpretation).cast(format_)
+
+
+def _scaled(image: pyvips.Image, x: float, y: float, kernel: str) -> pyvips.Image:
+    format_ = image.format
+    if not image.hasalpha():
+        return image.resize(x, vscale=y, kernel=kernel)
+    return image.premultiply().resize(x, vscale=y, kernel=kernel).unpremultiply().cast(format_)
 
 
 def with_alpha(image: pyvips.Image) -> pyvips.Image:
@@ -37,6 +43,11 @@ def with_alpha(image: pyvips.Image) -> pyvips.Image:
 
 def resize(image: pyvips.Image, scene: Scene) -> pyvips.Image:
     scaled = scene.geometry.scaled.swapped if scene.turn.swaps else scene.geometry.scaled
+    # Enlarged in linear light, edges get dark halos; those who configured it want it nevertheless.
+    smaller = scaled.width <= image.width and scaled.height <= image.height
+    if scene.light and smaller:
+        kernel = RULES[scene.plan.options[QualityProfile].profile].kernel
+        return resized(image, scaled, linear=True, kernel=kernel)
     return resized(image, scaled, linear=scene.plan.linear_light)
 
 

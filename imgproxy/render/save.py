@@ -81,6 +81,7 @@ def _jpeg(image: pyvips.Image, manner: _Manner) -> bytes:
         Q=max(1, manner.quality),
         optimize_coding=True,
         interlace=manner.encoding.jpeg_progressive,
+        quant_table=manner.encoding.jpeg_table,
         keep=manner.keep,
     )
 

@@ -23,6 +23,8 @@ class Scene:
     stored: Size
     """Of the source, or what trimming left of it, before it was shrunk on load."""
     mark: Mark | None
+    light: bool = False
+    """Whether the quality profile resamples it in linear light."""
     crop_at: tuple[int, int] | None = None
     result_crop_at: tuple[int, int] | None = None
     """Where smart crops cut: found on the first frame, so that an animation does not jump."""

@@ -33,6 +33,7 @@ from imgproxy.options import (
     PreserveHdr,
     Preset,
     Quality,
+    QualityProfile,
     Raw,
     Resize,
     ResultFormat,
@@ -47,6 +48,7 @@ from imgproxy.options import (
     Watermark,
     Zoom,
 )
+from imgproxy.options.quality_profile import Profile
 from imgproxy.options.values import COMPASS, UNBOUNDED
 
 bools = st.booleans()
@@ -111,6 +113,7 @@ BY_OPTION: dict[type[Option], st.SearchStrategy[Option]] = {
     ),
     StripColorProfile: st.builds(StripColorProfile, bools),
     PreserveHdr: st.builds(PreserveHdr, bools),
+    QualityProfile: st.builds(QualityProfile, st.sampled_from(Profile)),
     StripMetadata: st.builds(StripMetadata, bools),
     KeepCopyright: st.builds(KeepCopyright, bools),
     ResultFormat: st.builds(ResultFormat, st.none() | st.sampled_from(FORMATS)),

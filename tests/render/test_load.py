@@ -14,6 +14,7 @@ from imgproxy.formats import FORMATS
 from imgproxy.geometry import Size
 from imgproxy.model import Limits
 from imgproxy.render.load import Picture, read_header
+from imgproxy.render.profiles import BALANCED, BEST, FAST, Rules
 from tests import charts
 from tests.render.rendering import held, opened, render, rendered
 
@@ -119,6 +120,20 @@ def test_a_drawing_with_a_trap_is_refused() -> None:
 def test_large_jpegs_are_shrunk_while_they_are_decoded(needed: float, width: int) -> None:
     with header(charts.quadrants(3000, 2000, ".jpg", Q=90)) as picture:
         assert picture.load_at_least(needed).width == width
+
+
+@pytest.mark.parametrize(("rules", "widths"), [(FAST, (300, 150, 75)), (BALANCED, (600, 600, 600))])
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_the_fast_profile_leaves_the_resampler_next_to_nothing(
+    suffix: str, rules: Rules, widths: tuple[int, ...]
+) -> None:
+    with header(charts.quadrants(600, 400, suffix)) as picture:
+        assert tuple(picture.load_at_least(needed, rules).width for needed in (2, 4, 8)) == widths
+
+
+def test_the_best_profile_leaves_the_resampler_twice_as_much() -> None:
+    with header(charts.quadrants(3000, 2000, ".jpg", Q=90)) as picture:
+        assert [picture.load_at_least(needed, BEST).width for needed in (6.7, 6.8, 13.6)] == [3000, 1500, 750]
 
 
 def test_small_sources_are_decoded_whole() -> None:
