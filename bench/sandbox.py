@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import statistics
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pyvips
@@ -32,11 +32,12 @@ _WARM_UP = 2
 """Renders of a new process that do not count."""
 
 
-def start(layers: frozenset[str]) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    orders = (str(theirs.fileno()), str(768 << 20), str(512 << 10), ",".join(sorted(layers)))
-    with theirs:
-        process = subprocess.Popen([*COMMAND, *orders], pass_fds=(theirs.fileno(),), env=ENVIRONMENT, cwd="/")
+def start(layers: frozenset[str]) -> tuple[wire.Line, subprocess.Popen[bytes]]:
+    ours, theirs = wire.lines()
+    given = theirs.socket.fileno(), theirs.results
+    orders = (*map(str, given), str(768 << 20), str(512 << 10), ",".join(sorted(layers)))
+    with closing(theirs):
+        process = subprocess.Popen([*COMMAND, *orders], pass_fds=given, env=ENVIRONMENT, cwd="/")
     while not isinstance(answer := wire.receive_answer(ours), wire.Ready):
         pass
     assert answer.sandbox.held == layers, f"only {answer.sandbox}"
@@ -54,12 +55,12 @@ def _split(option: str) -> tuple[str, list[str]]:
     return name, arguments
 
 
-def seconds(connection: socket.socket, pid: int, job: Job) -> float:
+def seconds(line: wire.Line, pid: int, job: Job) -> float:
     """Processor time of the process for a render."""
     clock = (~pid << 3) | 2  # clock_getcpuclockid(3)
     begun = time.clock_gettime(clock)
-    wire.send_request(connection, job)
-    assert isinstance(answer := wire.receive_answer(connection), Report), answer
+    wire.send_request(line, job)
+    assert isinstance(answer := wire.receive_answer(line), Report), answer
     return time.clock_gettime(clock) - begun
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import socket
 import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
@@ -67,4 +66,4 @@ ACTS = {"segv": _segv, "abort": _abort, "spin": _spin, "sleep": _sleep, "allocat
 
 if __name__ == "__main__":
     orders = worker.Orders.read(sys.argv[1:])
-    worker.start(orders, socket.socket(fileno=orders.fd), run)
+    worker.start(orders, run)

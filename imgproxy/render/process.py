@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ _log = logging.getLogger("imgproxy.render")
 _LAST_WORDS = 4096
 _HEAD_BYTES = 64
 """Of a source, to tell its format from after a crash."""
+_BLOCK = 512
+"""What st_blocks counts in."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _GRACE_SECONDS = 0.2
 """From the end of the socket to the end of the process: it may be about to say why it ends."""
@@ -58,13 +60,15 @@ class Process:
     def __init__(self, command: Sequence[str], orders: Sequence[str], on_exit: Callable[[Process], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_exit = on_exit
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._line, theirs = wire.lines()
+        self._socket = self._line.socket
         self._socket.setblocking(False)
-        with theirs:
+        given = theirs.socket.fileno(), theirs.results
+        with closing(theirs):
             try:
                 self._child = subprocess.Popen(  # noqa: S603 - our own command
-                    [*command, str(theirs.fileno()), *orders],
-                    pass_fds=(theirs.fileno(),),
+                    [*command, *map(str, given), *orders],
+                    pass_fds=given,
                     env=ENVIRONMENT,
                     cwd="/",
                     stdin=subprocess.DEVNULL,
@@ -73,7 +77,7 @@ class Process:
                     start_new_session=True,  # a Ctrl-C at the terminal is the server's to handle
                 )
             except BaseException:
-                self._socket.close()
+                self._line.close()
                 raise
         assert self._child.stderr is not None  # noqa: S101 - asked for above
         self._stderr = self._child.stderr
@@ -116,7 +120,7 @@ class Process:
         Not to be cancelled (shield it): it is done by the answer, at the deadline, or when the process is lost.
         Raises OSError if the process turns out to be dead and took nothing.
         """
-        wire.send_request(self._socket, request)
+        wire.send_request(self._line, request)
         if isinstance(request, wire.Ping):
             return self._expect(wire.Ready, deadline)
         self.jobs += 1
@@ -149,9 +153,12 @@ class Process:
 
     @property
     def private_bytes(self) -> int:
-        """Of that, what it allocated: without its code, and without sources, which are mapped and can be dropped."""
+        """Of that, what it allocated: without its code, and without sources, which are mapped and can be dropped.
+
+        And with its result, which need not be mapped anywhere.
+        """
         resident, shared = self._pages()
-        return (resident - shared) * _PAGE
+        return (resident - shared) * _PAGE + os.fstat(self._line.results).st_blocks * _BLOCK
 
     def _pages(self) -> tuple[int, int]:
         try:
@@ -178,7 +185,7 @@ class Process:
 
     def _receive(self) -> None:
         try:
-            answer = wire.receive_answer(self._socket)
+            answer = wire.receive_answer(self._line)
         except BlockingIOError:
             return
         except (EOFError, OSError):
@@ -237,7 +244,7 @@ class Process:
         self._listen()
         for file in (self._socket, self._stderr, self._pidfd):
             self._loop.remove_reader(file)
-        self._socket.close()
+        self._line.close()
         self._stderr.close()
         os.close(self._pidfd)
         os.close(self._statm)

@@ -33,6 +33,7 @@ _ALLOWED: dict[str, tuple[int, int]] = {
     # what is open already
     "read": (0, 63),
     "write": (1, 64),
+    "pwrite64": (18, 68),
     "close": (3, 57),
     "fstat": (5, 80),
     "lseek": (8, 62),
@@ -50,7 +51,6 @@ _ALLOWED: dict[str, tuple[int, int]] = {
     "recvfrom": (45, 207),
     "sendmsg": (46, 211),
     "recvmsg": (47, 212),
-    "memfd_create": (319, 279),
     # whether a file exists: fontconfig asks. What is in it is Landlock's matter.
     "stat": (4, -1),
     "lstat": (6, -1),

@@ -1,9 +1,10 @@
-"""How a job goes to a render process and a report comes back: messages and descriptors on a unix socket pair.
+"""How a job goes to a render process and a report comes back: messages on a unix socket pair, and a file for results.
 
 The two directions differ in trust. The server is trusted: a job travels as a pickle, its sources as descriptors.
 A render process decodes hostile input and may have been taken over, so its answers are never unpickled: they are
-JSON of a fixed shape, every field of which is checked on arrival, and the result's body is a memfd that is copied
-before it is believed. SOCK_SEQPACKET keeps message boundaries, so nothing here splits or joins a stream.
+JSON of a fixed shape, every field of which is checked on arrival, and the result's body lies in a memfd of the
+server's, is copied before it is believed, and then wiped: a process has one such file, and can make no others.
+SOCK_SEQPACKET keeps message boundaries, so nothing here splits or joins a stream.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import pickle
 import socket
-import stat
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -87,17 +87,36 @@ class Ready:
 Answer = Report | Ready | Confining | ImageError
 
 
-def send_request(connection: socket.socket, request: Job | Ping) -> None:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One end of what server and render process speak over: a socket, and the file that results lie in."""
+
+    socket: socket.socket
+    results: int
+
+    def close(self) -> None:
+        self.socket.close()
+        os.close(self.results)
+
+
+def lines() -> tuple[Line, Line]:
+    """Both ends, the server's first. Each has its own descriptors."""
+    server, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    results = os.memfd_create("results", os.MFD_CLOEXEC)
+    return Line(server, results), Line(worker, os.dup(results))
+
+
+def send_request(line: Line, request: Job | Ping) -> None:
     """Hand over a job (with its descriptors) or a ping. An OSError means that nothing was sent."""
     if isinstance(request, Ping):
-        connection.send(_PING)
+        line.socket.send(_PING)
         return
     message = _JOB + pickle.dumps(_anonymous(request), pickle.HIGHEST_PROTOCOL)
     if len(message) > _MAX_MESSAGE:
         raise InternalError(f"a job of {len(message)} bytes is too large to hand over")
     with ExitStack() as opened:
         fds = [_read_only(source.fd, opened) for source in (request.source, request.watermark) if source is not None]
-        socket.send_fds(connection, [message], fds)
+        socket.send_fds(line.socket, [message], fds)
 
 
 def _anonymous(job: Job) -> Job:
@@ -118,9 +137,9 @@ def _read_only(fd: int, opened: ExitStack) -> int:
     return fd
 
 
-def receive_request(connection: socket.socket) -> Job | Ping:
+def receive_request(line: Line) -> Job | Ping:
     """The next request, in the worker. Whoever takes a job closes its sources. Raises EOFError at the end."""
-    message, fds, _, _ = socket.recv_fds(connection, _MAX_MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
+    message, fds, _, _ = socket.recv_fds(line.socket, _MAX_MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
     if not message:
         raise EOFError
     if message == _PING:
@@ -130,37 +149,37 @@ def receive_request(connection: socket.socket) -> Job | Ping:
     return replace(job, source=replace(job.source, fd=fds[0]), watermark=watermark)
 
 
-def send_answer(connection: socket.socket, answer: Answer) -> None:
+def send_answer(line: Line, answer: Answer) -> None:
     """Say what became of a request, in the worker."""
     if isinstance(answer, Report):
-        _send_report(connection, answer)
+        _send_report(line, answer)
     elif isinstance(answer, Ready):
-        connection.send(_encode({"kind": "ready", "layers": sorted(answer.sandbox.held)}))
+        line.socket.send(_encode({"kind": "ready", "layers": sorted(answer.sandbox.held)}))
     elif isinstance(answer, Confining):
-        connection.send(_encode({"kind": "confining"}))
+        line.socket.send(_encode({"kind": "confining"}))
     else:
         error = answer if answer.code in _ERRORS else InternalError(f"{answer.code}: {answer}")
-        connection.send(_encode({"kind": "error", "code": error.code, "detail": str(error)[:_MAX_DETAIL]}))
+        line.socket.send(_encode({"kind": "error", "code": error.code, "detail": str(error)[:_MAX_DETAIL]}))
 
 
-def receive_answer(connection: socket.socket) -> Answer:
+def receive_answer(line: Line) -> Answer:
     """The checked answer of a render process. Raises Garbled, EOFError at the end, BlockingIOError if there is none."""
-    message, fds, flags, _ = socket.recv_fds(connection, _MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
+    # No room for descriptors: those that come nevertheless are closed by the kernel, which says so.
+    message, _, flags, _ = line.socket.recvmsg(_MAX_MESSAGE)
+    if not message:
+        raise EOFError
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        raise Garbled("too long, or with descriptors")
     try:
-        if not message:
-            raise EOFError
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise Garbled("too long")
-        return _decode(message, fds)
+        return _decode(message, line.results)
     finally:
-        for fd in fds:
-            os.close(fd)
+        os.ftruncate(line.results, 0)
 
 
-def _send_report(connection: socket.socket, report: Report) -> None:
+def _send_report(line: Line, report: Report) -> None:
     rendition = report.rendition
     if len(rendition.body) > _MAX_BODY:
-        send_answer(connection, ResultTooLarge(f"{len(rendition.body)} bytes, the limit is {_MAX_BODY}"))
+        send_answer(line, ResultTooLarge(f"{len(rendition.body)} bytes, the limit is {_MAX_BODY}"))
         return
     message = {
         "kind": "report",
@@ -169,10 +188,10 @@ def _send_report(connection: socket.socket, report: Report) -> None:
         **{name: getattr(rendition, name) for name in _RENDITION},
         **{name: getattr(report, name) for name in (*_SECONDS, *_NUMBERS)},
     }
-    with os.fdopen(os.memfd_create("rendition", os.MFD_CLOEXEC), "wb") as file:
-        file.write(rendition.body)
-        file.flush()
-        socket.send_fds(connection, [_encode(message)], [file.fileno()])
+    written, body = 0, memoryview(rendition.body)
+    while written < len(body):
+        written += os.pwrite(line.results, body[written:], written)
+    line.socket.send(_encode(message))
 
 
 _RENDITION = ("width", "height", "source_width", "source_height", "frames")
@@ -184,22 +203,22 @@ def _encode(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode()
 
 
-def _decode(message: bytes, fds: list[int]) -> Answer:
+def _decode(message: bytes, results: int) -> Answer:
     try:
         fields: Any = json.loads(message)
     except (ValueError, RecursionError):
         raise Garbled("no JSON") from None
     match fields:
-        case {"kind": "confining", **rest} if not rest and not fds:
+        case {"kind": "confining", **rest} if not rest:
             return Confining()
-        case {"kind": "ready", "layers": layers, **rest} if isinstance(layers, list) and not rest and not fds:
+        case {"kind": "ready", "layers": layers, **rest} if isinstance(layers, list) and not rest:
             return _ready(cast("list[object]", layers))
-        case {"kind": "error", "code": str(code), "detail": str(detail), **rest} if not rest and not fds:
+        case {"kind": "error", "code": str(code), "detail": str(detail), **rest} if not rest:
             if code not in _ERRORS:
                 raise Garbled(f"unknown error {code[:40]!r}")
             return _ERRORS[code](detail[:_MAX_DETAIL])
-        case {"kind": "report", **rest} if len(fds) == 1:
-            return _report(rest, fds[0])
+        case {"kind": "report", **rest}:
+            return _report(rest, results)
         case _:
             raise Garbled("not of the fixed shape")
 
@@ -243,11 +262,10 @@ def _seconds(fields: dict[str, Any], name: str) -> float:
 def _read(fd: int, size: int) -> bytes:
     """A copy of the body.
 
-    The sender may still hold the file, so it is read, not mapped: a file cut short under a mapping would be SIGBUS.
+    The sender holds the file as well, so it is read, not mapped: a file cut short under a mapping would be SIGBUS.
     Reading blocks the loop for about 0.3 ms per MB.
     """
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+    if os.fstat(fd).st_size != size:
         raise Garbled("the body is not what was announced")
     body = os.pread(fd, size, 0)
     if len(body) != size:

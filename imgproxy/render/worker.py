@@ -1,8 +1,9 @@
-"""A render process: ``python -m imgproxy.render.worker FD MEMORY SVG_BYTES LAYERS``.
+"""A render process: ``python -m imgproxy.render.worker FD RESULTS MEMORY SVG_BYTES LAYERS``.
 
-FD is its end of a seqpacket socket pair, LAYERS are those of the sandbox to put on, with commas; the rest is its
-budget. It receives jobs, renders, answers, and ends when the socket closes. It has no network, no settings and no
-secrets, decodes hostile input, and may be killed at any moment; whatever goes wrong in it costs one request.
+FD is its end of a seqpacket socket pair, RESULTS the file that results go into, LAYERS are those of the sandbox to put
+on, with commas; the rest is its budget. It receives jobs, renders, answers, and ends when the socket closes. It has no
+network, no settings and no secrets, decodes hostile input, and may be killed at any moment; whatever goes wrong in it
+costs one request.
 """
 
 from __future__ import annotations
@@ -41,25 +42,25 @@ _TRIM_BYTES = 64 << 20
 class Orders:
     """What a render process is started with."""
 
-    fd: int
+    line: wire.Line
     budget: Budget
     layers: frozenset[str]
 
     @classmethod
     def read(cls, arguments: Sequence[str]) -> Orders:
-        fd, memory, svg_bytes, layers = arguments
+        fd, results, memory, svg_bytes, layers = arguments
         wanted = frozenset(layer for layer in layers.split(",") if layer)
-        return cls(int(fd), Budget(int(memory), int(svg_bytes)), wanted)
+        return cls(wire.Line(socket.socket(fileno=int(fd)), int(results)), Budget(int(memory), int(svg_bytes)), wanted)
 
 
 def main() -> None:
     from imgproxy.render import pipeline  # noqa: PLC0415 - imports must not run for whoever borrows `perform`
 
     orders = Orders.read(sys.argv[1:])
-    start(orders, socket.socket(fileno=orders.fd), partial(pipeline.run, budget=orders.budget))
+    start(orders, partial(pipeline.run, budget=orders.budget))
 
 
-def start(orders: Orders, connection: socket.socket, run: Callable[[Job], Report]) -> None:
+def start(orders: Orders, run: Callable[[Job], Report]) -> None:
     """Confine this process, and serve until the socket closes. All that is imported must be imported by now."""
     step_back()
     if "limits" in orders.layers:
@@ -67,9 +68,9 @@ def start(orders: Orders, connection: socket.socket, run: Callable[[Job], Report
     set_up_libvips()
     load_late_modules()
     accounts = Accounts()
-    wire.send_answer(connection, wire.Confining())
+    wire.send_answer(orders.line, wire.Confining())
     held = sandbox.confine(orders.layers, orders.budget.memory, load_late_parts, warm_up)
-    serve(connection, run, held, accounts)
+    serve(orders.line, run, held, accounts)
 
 
 def step_back() -> None:
@@ -84,16 +85,16 @@ def step_back() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")  # out of memory: a worker goes first, never the server
 
 
-def serve(connection: socket.socket, run: Callable[[Job], Report], held: sandbox.Sandbox, accounts: Accounts) -> None:
+def serve(line: wire.Line, run: Callable[[Job], Report], held: sandbox.Sandbox, accounts: Accounts) -> None:
     """Answer requests until the socket closes."""
     ready = wire.Ready(held)
-    wire.send_answer(connection, ready)
+    wire.send_answer(line, ready)
     with suppress(EOFError, ConnectionError):
         while True:
-            request = wire.receive_request(connection)
+            request = wire.receive_request(line)
             answer = _pong(ready) if isinstance(request, wire.Ping) else _answer(request, run, accounts)
             accounts.give_back()
-            wire.send_answer(connection, answer)
+            wire.send_answer(line, answer)
 
 
 def _answer(request: Job, run: Callable[[Job], Report], accounts: Accounts) -> wire.Answer:

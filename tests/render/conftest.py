@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,24 +69,25 @@ class ByHand:
         prefix: Sequence[str] = (),
         **rest: Any,
     ) -> None:
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(20)
-        orders = (str(theirs.fileno()), str(768 << 20), str(512 << 10), ",".join(sorted(layers)))
-        with theirs:
+        self.line, theirs = wire.lines()
+        self.line.socket.settimeout(20)
+        given = theirs.socket.fileno(), theirs.results
+        orders = (*map(str, given), str(768 << 20), str(512 << 10), ",".join(sorted(layers)))
+        with closing(theirs):
             self.process = subprocess.Popen(
-                [*prefix, *command, *orders], pass_fds=(theirs.fileno(),), env=ENVIRONMENT, cwd="/", **rest
+                [*prefix, *command, *orders], pass_fds=given, env=ENVIRONMENT, cwd="/", **rest
             )
-        assert wire.receive_answer(self.socket) == wire.Confining()
-        ready = wire.receive_answer(self.socket)
+        assert wire.receive_answer(self.line) == wire.Confining()
+        ready = wire.receive_answer(self.line)
         assert isinstance(ready, wire.Ready)
         self.sandbox = ready.sandbox
 
     def ask(self, request: Job | wire.Ping) -> wire.Answer:
-        wire.send_request(self.socket, request)
-        return wire.receive_answer(self.socket)
+        wire.send_request(self.line, request)
+        return wire.receive_answer(self.line)
 
     def end(self) -> int:
-        self.socket.close()
+        self.line.close()
         return self.process.wait(10)
 
 

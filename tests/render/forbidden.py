@@ -178,6 +178,7 @@ _NETWORK = {
     "make a unix socket": Action(_socket(socket.AF_UNIX, socket.SOCK_STREAM), _CALLS),
     "make a netlink socket": Action(_socket(socket.AF_NETLINK, socket.SOCK_RAW), _CALLS),
     "make a raw socket": Action(_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP), _ROOT),
+    "make a file in memory": Action(lambda _: os.close(os.memfd_create("x")), _CALLS),
     "make a pair of sockets": Action(lambda _: [end.close() for end in socket.socketpair()], _CALLS),
     "connect": Action(_connect, _BOTH),
     "listen": Action(_listen, _BOTH),

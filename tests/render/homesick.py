@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 
 from imgproxy.render import warmup, worker
@@ -23,4 +22,4 @@ def _warm_up() -> None:
 if __name__ == "__main__":
     worker.warm_up = _warm_up
     orders = worker.Orders.read(sys.argv[1:])
-    worker.start(orders, socket.socket(fileno=orders.fd), sabotage.run)
+    worker.start(orders, sabotage.run)

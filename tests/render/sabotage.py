@@ -1,6 +1,6 @@
 """A render process that misbehaves on demand: the options of the job's plan are the name of what to do.
 
-Run like the real one: ``python -m tests.render.sabotage FD MEMORY SVG_BYTES LAYERS``.
+Run like the real one: ``python -m tests.render.sabotage FD RESULTS MEMORY SVG_BYTES LAYERS``.
 """
 
 from __future__ import annotations
@@ -82,6 +82,14 @@ _leaked: list[bytes] = []
 _pins: list[object] = []
 
 
+def _fill(_job: Job, megabytes: str) -> Report:
+    """Write to the file of results, 8 MB at a time, and wait for what comes."""
+    for at in range(0, int(megabytes) << 20, 8 << 20):
+        os.pwrite(own_line[0].results, b"x" * (8 << 20), at)
+    while True:
+        time.sleep(1)
+
+
 def _leak(job: Job, megabytes: str) -> Report:
     _leaked.append(b"x" * (int(megabytes) << 20))
     return _render(job, "")
@@ -129,17 +137,17 @@ def _save_blocked(job: Job, _: str) -> Report:
 
 
 def _garbage(_job: Job, what: str) -> Report:
-    connection = worker_connection[0]
-    if what == "directory":  # a descriptor that is no file
-        socket.send_fds(connection, [_report(size=10)], [_NO_FILE])
+    line = own_line[0]
+    if what == "descriptor":  # which nobody asked for
+        os.pwrite(line.results, b"1234567890", 0)
+        socket.send_fds(line.socket, [_report(size=10)], [line.results])
     elif what == "short":
-        file = os.memfd_create("x")
-        os.write(file, b"12345")
-        socket.send_fds(connection, [_report(size=10)], [file])
+        os.pwrite(line.results, b"12345", 0)
+        line.socket.send(_report(size=10))
     elif what == "hang up":
-        connection.close()
+        line.socket.close()
     else:
-        connection.send(what.encode())
+        line.socket.send(what.encode())
     while True:
         time.sleep(1)
 
@@ -147,7 +155,7 @@ def _garbage(_job: Job, what: str) -> Report:
 def _talkative(job: Job, _: str) -> Report:
     """Answers twice: once before time, once as expected."""
     report = _render(job, "")
-    wire.send_answer(worker_connection[0], report)
+    wire.send_answer(own_line[0], report)
     return report
 
 
@@ -196,6 +204,7 @@ _ACTS = {
     "exit": _exit,
     "allocate": _allocate,
     "grow": _grow,
+    "fill": _fill,
     "leak": _leak,
     "churn": _churn,
     "map": _map,
@@ -209,11 +218,9 @@ _ACTS = {
     "forbidden": _forbidden,
 }
 
-_NO_FILE = -1
-worker_connection: list[socket.socket] = []
+own_line: list[wire.Line] = []
 
 if __name__ == "__main__":
-    _NO_FILE = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     orders = worker.Orders.read(sys.argv[1:])
-    worker_connection.append(socket.socket(fileno=orders.fd))
-    worker.start(orders, worker_connection[0], run)
+    own_line.append(orders.line)
+    worker.start(orders, run)

@@ -120,7 +120,7 @@ async def test_all_spin_at_once_and_the_pool_recovers(pool: Pool, job: Jobs) -> 
         ('garbage:{"kind":"ready","layers":[]}', "nobody asked"),
         ('garbage:{"kind":"confining"}', "nobody asked"),
         ('garbage:{"kind":"error","code":"timeout","detail":""}', "garbage"),
-        ("garbage:directory", "garbage"),
+        ("garbage:descriptor", "garbage"),
         ("garbage:short", "garbage"),
         ("garbage:hang up", "SIGKILL"),
     ],
@@ -290,12 +290,13 @@ def test_settings() -> None:
     assert PoolSettings().budget == Budget()
 
 
-async def test_a_render_that_takes_too_much_memory_is_killed(job: Jobs) -> None:
+@pytest.mark.parametrize("act", ["grow:400", "fill:400"])
+async def test_a_render_that_takes_too_much_memory_is_killed(job: Jobs, act: str) -> None:
     pool = Pool(1, budget=Budget(memory=200 << 20), command=sabotage.COMMAND)
     await pool.start()
     start = time.monotonic()
     with pytest.raises(SourceTooExpensive, match="its process was killed") as caught:
-        await pool.render(job("grow:400"), Deadline.after(20))
+        await pool.render(job(act), Deadline.after(20))
     assert time.monotonic() - start < 5
     assert caught.value.ended_process
     await until(lambda: full(pool))

@@ -17,7 +17,8 @@ ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x50000 | errno.EPERM, 0x50
 # linux/unistd.h, as published: not taken from the tables under test.
 NUMBERS = {
     "x86_64": {
-        "read": 0, "write": 1, "open": 2, "mmap": 9, "mprotect": 10, "rt_sigreturn": 15, "ioctl": 16, "madvise": 28,
+        "read": 0, "write": 1, "open": 2, "mmap": 9, "mprotect": 10, "rt_sigreturn": 15, "ioctl": 16, "pwrite64": 18,
+        "madvise": 28,
         "socket": 41, "connect": 42, "sendmsg": 46, "recvmsg": 47, "bind": 49, "clone": 56, "fork": 57, "vfork": 58,
         "execve": 59, "kill": 62, "fcntl": 72, "ptrace": 101, "setuid": 105, "prctl": 157, "mount": 165,
         "tkill": 200, "futex": 202, "exit_group": 231, "tgkill": 234, "openat": 257, "unlinkat": 263, "prlimit64": 302,
@@ -25,7 +26,8 @@ NUMBERS = {
         "io_uring_setup": 425, "clone3": 435, "openat2": 437, "landlock_restrict_self": 446, "next": 470,
     },
     "aarch64": {
-        "read": 63, "write": 64, "mmap": 222, "mprotect": 226, "rt_sigreturn": 139, "ioctl": 29, "madvise": 233,
+        "read": 63, "write": 64, "mmap": 222, "mprotect": 226, "rt_sigreturn": 139, "ioctl": 29, "pwrite64": 68,
+        "madvise": 233,
         "socket": 198, "connect": 203, "sendmsg": 211, "recvmsg": 212, "bind": 200, "clone": 220, "execve": 221,
         "kill": 129, "fcntl": 25, "ptrace": 117, "setuid": 146, "prctl": 167, "mount": 40, "tkill": 130, "futex": 98,
         "exit_group": 94, "tgkill": 131, "openat": 56, "unlinkat": 35, "prlimit64": 261, "process_vm_readv": 270,
@@ -33,10 +35,10 @@ NUMBERS = {
         "openat2": 437, "landlock_restrict_self": 446, "next": 470,
     },
 }  # fmt: skip
-_FREE = ("read", "write", "rt_sigreturn", "madvise", "sendmsg", "recvmsg", "futex", "exit_group", "memfd_create")
+_FREE = ("read", "write", "rt_sigreturn", "madvise", "sendmsg", "recvmsg", "futex", "exit_group", "pwrite64")
 _REFUSED = (
     "open", "socket", "connect", "bind", "fork", "vfork", "execve", "ptrace", "setuid", "mount", "tkill", "unlinkat",
-    "process_vm_readv", "seccomp", "bpf", "execveat",
+    "process_vm_readv", "seccomp", "memfd_create", "bpf", "execveat",
 )  # fmt: skip
 _NEWER = ("io_uring_setup", "clone3", "openat2", "landlock_restrict_self", "next")
 _THREAD = 0x3D0F00

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import socket
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,10 @@ SAID = {
 
 
 @pytest.fixture
-def ends() -> Generator[tuple[socket.socket, socket.socket]]:
-    server, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    server.setblocking(False)
-    with server, worker:
+def ends() -> Generator[tuple[wire.Line, wire.Line]]:
+    server, worker = wire.lines()
+    server.socket.setblocking(False)
+    with closing(server), closing(worker):
         yield server, worker
 
 
@@ -61,15 +62,19 @@ def open_fds() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-def hear(message: bytes, fds: tuple[int, ...] = ()) -> wire.Answer:
-    """What the server makes of a worker's message."""
-    server, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with server, worker:
-        socket.send_fds(worker, [message], list(fds))
-        return wire.receive_answer(server)
+def hear(message: bytes, body: bytes = b"", fds: tuple[int, ...] = ()) -> wire.Answer:
+    """What the server makes of a worker's message; what lies in the file of results is gone then."""
+    server, worker = wire.lines()
+    with closing(server), closing(worker):
+        os.pwrite(worker.results, body, 0)
+        socket.send_fds(worker.socket, [message], list(fds))
+        try:
+            return wire.receive_answer(server)
+        finally:
+            assert not message or len(message) > 128 * 1024 or fds or os.fstat(server.results).st_size == 0
 
 
-def test_a_job_arrives_with_its_descriptors(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
+def test_a_job_arrives_with_its_descriptors(ends: tuple[wire.Line, wire.Line], source: Source) -> None:
     server, worker = ends
     mark = Source(memfd(b"mark"), 4, "https://origin.test/mark.png")
     wire.send_request(server, replace(told("act", source), watermark=mark))
@@ -85,17 +90,17 @@ def test_a_job_arrives_with_its_descriptors(ends: tuple[socket.socket, socket.so
         one.close()
 
 
-def test_no_url_arrives(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
+def test_no_url_arrives(ends: tuple[wire.Line, wire.Line], source: Source) -> None:
     """A presigned one is a secret."""
     server, worker = ends
     wire.send_request(server, replace(told("act", source), watermark=source))
-    message, fds, _, _ = socket.recv_fds(worker, 1 << 20, 2)
+    message, fds, _, _ = socket.recv_fds(worker.socket, 1 << 20, 2)
     assert b"origin.test" not in message
     for fd in fds:
         os.close(fd)
 
 
-def test_sources_arrive_for_reading_only(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
+def test_sources_arrive_for_reading_only(ends: tuple[wire.Line, wire.Line], source: Source) -> None:
     """What other requests get is the same memory."""
     server, worker = ends
     before = open_fds()
@@ -111,16 +116,16 @@ def test_sources_arrive_for_reading_only(ends: tuple[socket.socket, socket.socke
     assert open_fds() == before
 
 
-def test_a_ping_arrives_and_the_end_is_told(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_a_ping_arrives_and_the_end_is_told(ends: tuple[wire.Line, wire.Line]) -> None:
     server, worker = ends
     wire.send_request(server, wire.Ping())
     assert wire.receive_request(worker) == wire.Ping()
-    server.close()
+    server.socket.close()
     with pytest.raises(EOFError):
         wire.receive_request(worker)
 
 
-def test_a_job_that_does_not_fit_is_refused(ends: tuple[socket.socket, socket.socket], source: Source) -> None:
+def test_a_job_that_does_not_fit_is_refused(ends: tuple[wire.Line, wire.Line], source: Source) -> None:
     with pytest.raises(InternalError, match="too large"):
         wire.send_request(ends[0], told("x" * 200_000, source))
 
@@ -128,7 +133,7 @@ def test_a_job_that_does_not_fit_is_refused(ends: tuple[socket.socket, socket.so
 @pytest.mark.parametrize(
     "answer", [REPORT, wire.Confining(), wire.Ready(Sandbox(ALL)), wire.Ready(Sandbox(frozenset()))]
 )
-def test_an_answer_arrives_unchanged(ends: tuple[socket.socket, socket.socket], answer: wire.Answer) -> None:
+def test_an_answer_arrives_unchanged(ends: tuple[wire.Line, wire.Line], answer: wire.Answer) -> None:
     before = open_fds()
     wire.send_answer(ends[1], answer)
     assert wire.receive_answer(ends[0]) == answer
@@ -145,7 +150,7 @@ def test_an_answer_arrives_unchanged(ends: tuple[socket.socket, socket.socket], 
     ],
 )
 def test_an_error_arrives_as_its_class(
-    ends: tuple[socket.socket, socket.socket], sent: ImageError, arrives: type[ImageError], detail: str
+    ends: tuple[wire.Line, wire.Line], sent: ImageError, arrives: type[ImageError], detail: str
 ) -> None:
     wire.send_answer(ends[1], sent)
     answer = wire.receive_answer(ends[0])
@@ -153,10 +158,10 @@ def test_an_error_arrives_as_its_class(
     assert str(answer) == detail
 
 
-def test_no_answer_yet_and_none_any_more(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_no_answer_yet_and_none_any_more(ends: tuple[wire.Line, wire.Line]) -> None:
     with pytest.raises(BlockingIOError):
         wire.receive_answer(ends[0])
-    ends[1].close()
+    ends[1].socket.close()
     with pytest.raises(EOFError):
         wire.receive_answer(ends[0])
 
@@ -209,28 +214,27 @@ def changed(**fields: Any) -> bytes:
     ],
 )
 def test_garbage_is_not_believed(message: bytes) -> None:
-    body = memfd(b"body")
     before = open_fds()
     with pytest.raises(wire.Garbled):
-        hear(message, (body,))
+        hear(message, b"body")
     with pytest.raises(wire.Garbled):
         hear(message)
     assert open_fds() == before
-    os.close(body)
 
 
-def test_the_body_must_be_one_file_of_the_announced_size() -> None:
+def test_the_body_must_be_of_the_announced_size_and_nothing_may_come_with_it() -> None:
     reader, writer = os.pipe()
-    file = memfd(b"body")
-    fds = (reader, writer, file)
     before = open_fds()
-    assert isinstance(hear(changed(), (file,)), Report)
-    for wrong in ((), (reader,), (file, file), (file, reader, writer)):
+    assert isinstance(hear(changed(), b"body"), Report)
+    for wrong in (b"", b"bod", b"body and more"):
         with pytest.raises(wire.Garbled):
             hear(changed(), wrong)
+    for fds in ((reader,), (reader, writer)):
+        with pytest.raises(wire.Garbled):
+            hear(changed(), b"body", fds)
     assert open_fds() == before
-    for fd in fds:
-        os.close(fd)
+    os.close(reader)
+    os.close(writer)
 
 
 @given(st.binary(max_size=200) | st.dictionaries(st.sampled_from([*SAID, "code", "detail"]), st.integers() | st.text()))

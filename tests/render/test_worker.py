@@ -120,7 +120,7 @@ def test_it_dies_with_its_parent() -> None:
         "from imgproxy.render import wire\n"
         "from tests.render.conftest import ByHand, told\n"
         "worker = ByHand()\n"
-        "wire.send_request(worker.socket, told('spin', Source(os.open('/dev/null', os.O_RDONLY), 0, '')))\n"
+        "wire.send_request(worker.line, told('spin', Source(os.open('/dev/null', os.O_RDONLY), 0, '')))\n"
         "print(worker.process.pid, flush=True)\n"
         "worker.process.wait()\n"
     )
