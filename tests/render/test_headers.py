@@ -44,9 +44,9 @@ def test_a_colour_profile_of_thousands_of_steps_is_refused(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_colour_profile_of_thousands_of_tags_is_refused(suffix: str) -> None:
-    assert render(coloured(1, suffix, 80), "f:png").width > 0
-    refused(coloured(1, suffix, 900), "a colour profile of 911 tags")
+def test_a_profile_of_more_tags_than_any_has_is_left_out(suffix: str) -> None:
+    # Whatever else it asks for: Little CMS does not take it.
+    assert render(coloured(7000, suffix, 90), "f:png").width > 0
 
 
 def test_a_profile_with_two_parts_of_a_number_is_read_both_ways() -> None:
