@@ -23,7 +23,7 @@ FLOOR ?= 85
 ARGS ?=
 PYTEST := $(BIN)/pytest -n auto --dist worksteal
 
-.PHONY: help install bench bench-full demo cluster cluster-check hostile chaos serve test soak fmt lint types imports golden docs docs-check hadolint image \
+.PHONY: help install bench bench-full bench-quality bench-encoders demo cluster cluster-check hostile chaos serve test soak fmt lint types imports golden docs docs-check hadolint image \
         cover check lock clean parts
 
 help:
@@ -68,6 +68,12 @@ bench: install parts ## measure this server, its peers and bare libvips; three m
 bench-full: install parts ## the same for longer; writes docs/performance.md and its chart from the newest three runs
 	$(BIN)/python -m bench.race --full --output docs/performance.json --keep 3 $(ARGS)
 	$(BIN)/python docs/generate.py
+
+bench-quality: install ## measure the quality profiles (needs the package ssimulacra2); takes minutes
+	$(BIN)/python -m bench.quality $(ARGS)
+
+bench-encoders: install ## measure what the encoders' defaults were chosen from (needs ssimulacra2); takes minutes
+	$(BIN)/python -m bench.encoders $(ARGS)
 
 serve: install ## start the server with the settings of the environment
 	$(BIN)/imgproxy serve

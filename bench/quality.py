@@ -1,6 +1,6 @@
 """The quality profiles, measured: CPU time, bytes and SSIMULACRA2, over sizes of sources and formats of results.
 
-    python bench/quality.py [PHOTO …] [--rounds 3] [--formats jpeg webp avif] [--side 500]
+    python -m bench.quality [PHOTO …] [--rounds 3] [--formats jpeg webp avif] [--side 500]
 
 Photographs default to ../shared/photos; where there are none, three pictures are drawn instead, whose figures say
 little. Each is taken as it is, and reduced to 2000 and 768 px (JPEG, quality 92, 4:4:4: sharp to the pixel, as

@@ -10,7 +10,7 @@ from imgproxy.options.values import Choice
 
 
 class Profile(StrEnum):
-    """What is done for quality, and what for speed; each is measured in ``docs/performance.md``."""
+    """What is done for quality, and what for speed; each is measured in ``docs/quality.md``."""
 
     FAST = "fast"
     BALANCED = "balanced"

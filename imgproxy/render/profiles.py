@@ -1,4 +1,4 @@
-"""What each quality profile means for decoding and resampling. Measured: ``docs/performance.md``."""
+"""What each quality profile means for decoding and resampling. Measured: ``docs/quality.md``."""
 
 from __future__ import annotations
 
