@@ -17,6 +17,12 @@ from typing import TYPE_CHECKING
 
 import pyvips
 
+from imgproxy.geometry import Size
+from imgproxy.model import Encoding
+from imgproxy.options.quality_profile import Profile
+from imgproxy.render.light import from_light, to_light
+from imgproxy.render.profiles import RULES
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -27,15 +33,15 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """What a plan leaves open: the rule for shrinking on load, and the encoder's effort."""
+    """What a plan leaves open: the quality profile, and the encoder's effort."""
 
-    margin: float = 1.7
-    whole_pixels: int = 4_000_000
-    webp_effort: int = 2
+    profile: Profile = Profile.BALANCED
+    jpeg_table: int = Encoding().jpeg_table
+    webp_effort: int = Encoding().webp_effort
 
 
 OURS = Manner()
-INCUMBENTS = Manner(margin=1.0, whole_pixels=0, webp_effort=4)
+INCUMBENTS = Manner(Profile.FAST, jpeg_table=0, webp_effort=4)
 """imgproxy's, thumbor's and sharp's: the largest factor that is not too much."""
 
 
@@ -46,21 +52,25 @@ def render(path: str, side: int, format_: str, quality: int, manner: Manner = OU
     image = pyvips.Image.new_from_file(path, access="sequential", fail_on="truncated")
     needed = max(image.width, image.height) / side
     width, height = max(1, round(image.width / needed)), max(1, round(image.height / needed))
-    if path.endswith(".jpg") and image.width * image.height > manner.whole_pixels:
-        shrink = next((factor for factor in (8, 4, 2) if factor * manner.margin <= needed), 1)
+    rules, stored = RULES[manner.profile], Size(image.width, image.height)
+    if path.endswith(".jpg") and image.width * image.height > rules.whole_pixels:
+        shrink = next((factor for factor in (8, 4, 2) if factor * rules.margin <= needed), 1)
         if shrink > 1:
             image = pyvips.Image.jpegload(path, shrink=shrink, access="sequential", fail_on="truncated")
-    image = _resized(image, width, height)
+    if rules.in_light(stored, Size(image.width, image.height)):
+        image = from_light(_resized(to_light(image), width, height, rules.kernel))
+    else:
+        image = _resized(image, width, height)
     if image.get_typeof("icc-profile-data"):
         image = image.icc_transform("srgb", embedded=True, depth=8)
     return _encoded(image.copy_memory(), format_, quality, manner)
 
 
-def _resized(image: pyvips.Image, width: int, height: int) -> pyvips.Image:
-    alpha = image.hasalpha()
+def _resized(image: pyvips.Image, width: int, height: int, kernel: str = "lanczos3") -> pyvips.Image:
+    alpha, format_ = image.hasalpha(), image.format
     image = image.premultiply() if alpha else image
-    image = image.resize(width / image.width, vscale=height / image.height)
-    return image.unpremultiply().cast("uchar") if alpha else image
+    image = image.resize(width / image.width, vscale=height / image.height, kernel=kernel)
+    return image.unpremultiply().cast(format_) if alpha else image
 
 
 def _moving(path: str, side: int, quality: int, manner: Manner) -> bytes:
@@ -80,7 +90,7 @@ def _moving(path: str, side: int, quality: int, manner: Manner) -> bytes:
 
 def _encoded(image: pyvips.Image, format_: str, quality: int, manner: Manner) -> bytes:
     if format_ == "jpeg":
-        return image.jpegsave_buffer(Q=quality, optimize_coding=True, keep=0)
+        return image.jpegsave_buffer(Q=quality, optimize_coding=True, quant_table=manner.jpeg_table, keep=0)
     if format_ == "webp":
         return image.webpsave_buffer(Q=quality, effort=manner.webp_effort, keep=0)
     return image.heifsave_buffer(Q=quality, compression="av1", effort=0, keep=0)
