@@ -81,8 +81,8 @@ def _head(given: argparse.Namespace, scorer: Scorer) -> dict[str, Any]:
         field = [each for each in field if each.name.startswith("ours") or each.name in given.peers]
     if scorer.missing:
         missing["scores"] = scorer.missing
-    best = ours("ours-best", "this server, best", "linear light, no shrink on load", **_BEST)
-    told = {each.name: {"title": each.title, "settings": each.settings} for each in (*field, best)}
+    profiles = [ours(f"ours-{name}", f"this server, {name}", name, quality_profile=name) for name in _PROFILES]
+    told = {each.name: {"title": each.title, "settings": each.settings} for each in (*field, *profiles)}
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "form": "full" if given.full else "quick",
@@ -92,11 +92,12 @@ def _head(given: argparse.Namespace, scorer: Scorer) -> dict[str, Any]:
         "pictures": "photographs" if are_photographs() else "stand-ins for photographs",
         "contestants": BARE | told,
         "missing": missing,
-        "field": [*field, best],
+        "field": [*field, *profiles],
     }
 
 
-_BEST = {"use_linear_colorspace": "1", "disable_shrink_on_load": "1"}
+_PROFILES = ("fast", "best")
+"""Beside the default, where quality is compared."""
 
 
 def _parts(given: argparse.Namespace, folder: Path, url: str, scorer: Scorer, field: Sequence[Contestant]) -> Parts:
@@ -106,7 +107,7 @@ def _parts(given: argparse.Namespace, folder: Path, url: str, scorer: Scorer, fi
 
     def misses() -> dict[str, Any]:
         works = _chosen(MISSES, given)
-        takers = [each for each in field if each.name != "ours-best"]
+        takers = [each for each in field if each.name.removeprefix("ours-") not in _PROFILES]
         found: dict[str, Any] = {}
         with lanes(takers, folder, url, CORES) as running:
             for work in works:
