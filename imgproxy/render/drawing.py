@@ -7,11 +7,9 @@ is counted in passes over it: one takes 0.2 s a megapixel.
 
 from __future__ import annotations
 
-import binascii
 import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 from xml.parsers import expat
 
 from imgproxy.errors import BrokenImage, SourceTooExpensive
@@ -147,8 +145,11 @@ class _Reader:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._said
+        parser.ProcessingInstructionHandler = _check_instruction
         try:
             self._sheet = _sheets(svg, self._caps.elements, self._most_characters)
+            if self._sheet.brings:
+                _refuse("an SVG with a style sheet that imports data")
             parser.Parse(svg, True)
         except (expat.ExpatError, ValueError) as error:
             raise BrokenImage(f"not XML: {error}") from None
@@ -241,22 +242,32 @@ class _Reader:
             if tag in _REFERRING and tag != "use":
                 self._within[-1].name(value[1:])
         elif match := _DATA.match(value):
+            if tag == "include":  # of XInclude: what it brings would be read as if it had been written here
+                _refuse("an SVG that includes others")
             self._embedded(match[1], value[match.end() :])
 
     def _embedded(self, kind: str, text: str) -> None:
         """An image in a data URL: its header is judged as that of a source."""
-        data = _decoded(kind, text)
+        data = embedded.decoded(kind, text)
         found = sniff(data)
-        if found is SVG:
-            if self._nested:
-                _refuse("an SVG in an SVG in an SVG")
-            inner = check(data, self._caps, nested=True)
-            self._within[-1].own.cost += self._caps.cost // 2  # so that there is room for one
-            self._within[-1].own.passes += inner.passes
-            self._canvas.layers += 1
+        if found is SVG or (found is None and embedded.may_be_drawing(data)):
+            self._nest(data)
         elif found in {PNG, JPEG, GIF, WEBP}:
             self._pixels += embedded.pixels(data, found)
         self._characters -= len(text)
+
+    def _nest(self, data: bytes) -> None:
+        """A drawing in the drawing."""
+        if self._nested:
+            _refuse("an SVG in an SVG in an SVG")
+        try:
+            inner = check(data, self._caps, nested=True)
+        except BrokenImage:
+            # What this parser cannot read, librsvg's perhaps can: packed, or in another encoding.
+            _refuse("an SVG in an SVG that cannot be looked into")
+        self._within[-1].own.cost += self._caps.cost // 2  # so that there is room for one
+        self._within[-1].own.passes += inner.passes
+        self._canvas.layers += 1
 
     def _said(self, text: str) -> None:
         self._characters += len(text)
@@ -278,12 +289,10 @@ class _Reader:
             self._within.pop()
 
 
-def _decoded(kind: str, text: str) -> bytes:
-    if not kind.lower().rstrip().endswith("base64"):
-        return unquote_to_bytes(text)
-    digits = re.sub(rb"[^A-Za-z0-9+/]", b"", unquote_to_bytes(text))
-    digits = digits[:-1] if len(digits) % 4 == 1 else digits
-    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+def _check_instruction(target: str, text: str) -> None:
+    """Refuse a style sheet in a data URL, plainly or by references to its characters."""
+    if target == "xml-stylesheet" and ("&" in text or "data:" in text.lower()):
+        _refuse("an SVG whose style sheet is data")
 
 
 def _refuse(reason: str) -> NoReturn:

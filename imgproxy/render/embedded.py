@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import binascii
 import mmap
+import re
 import struct
+from urllib.parse import unquote_to_bytes
 
 from imgproxy.errors import BrokenImage
 from imgproxy.formats import GIF, JPEG, PNG, Format
 from imgproxy.render.headers import LAYOUTS, jpeg
+
+# "<" in UTF-8 and its like, in UTF-16 and 32 of either order with or without their marks, in EBCDIC; and gzip.
+_XML_STARTS = re.compile(
+    rb"(?:\xef\xbb\xbf)?[\t\n\r ]*<|\xff\xfe|\xfe\xff|\0{0,3}<|\0\0\xfe\xff|\x4c\x6f\xa7\x94|\x1f\x8b"
+)
 
 
 def pixels(data: bytes, format_: Format) -> int:
@@ -23,6 +31,20 @@ def pixels(data: bytes, format_: Format) -> int:
         except (struct.error, LookupError, ValueError):
             return 0
     return width * height
+
+
+def decoded(kind: str, text: str) -> bytes:
+    """What a data URL holds; ``kind`` is what stands before its comma."""
+    if not kind.lower().rstrip().endswith("base64"):
+        return unquote_to_bytes(text)
+    digits = re.sub(rb"[^A-Za-z0-9+/]", b"", unquote_to_bytes(text))
+    digits = digits[:-1] if len(digits) % 4 == 1 else digits
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def may_be_drawing(data: bytes) -> bool:
+    """Whether some reader of XML might take it for XML: by its first sign in any encoding, or packed."""
+    return _XML_STARTS.match(data) is not None
 
 
 def _size(file: mmap.mmap, format_: Format) -> tuple[int, int]:

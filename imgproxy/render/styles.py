@@ -20,6 +20,8 @@ _KNOWN = FONT | {
 }
 _COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.DOTALL)
 _ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,6})\s?|\\(.)", re.DOTALL)
+# Of another address, or a file beside it: librsvg fetches neither.
+_IMPORT = re.compile(r"@import(?!\s*+(?:url\(\s*+)?+[\"']?+(?:(?:https?:)?//|[\w./-]+[\"')]))", re.IGNORECASE)
 _BRACKETS = re.compile(r"\[[^\]]*\]?|:[\w-]*(?:\([^)]*\)?)?")
 _COMBINATOR = re.compile(r"[\s>+~]")
 _SIMPLE = re.compile(r"[.#]?[\w\u0080-\uffff-]+")
@@ -45,6 +47,8 @@ class Sheet:
 
     elements: int = 0
     """Of the document."""
+    brings: bool = False
+    """Whether it imports what may be in the document itself, as data, and cannot be looked into here."""
     _rules: int = 0
     _walking: int = 0
     """Selectors: each is compared with each element. And those of them that walk along its neighbours."""
@@ -54,6 +58,7 @@ class Sheet:
     def read(self, css: str) -> None:
         """Take note of a style sheet."""
         css = _plain(css)
+        self.brings |= _IMPORT.search(css) is not None
         self._rules += css.count("{") + css.count(",")
         for part in css.split("}"):
             before, _, block = part.rpartition("{")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import time
 from contextlib import suppress
 
@@ -53,6 +54,14 @@ def refused(inside: str, root: str = 'width="900" height="700"') -> None:
 EMBEDDED = base64.b64encode(
     svg('<filter id="f">' + '<feOffset dx="3"/>' * 40 + "</filter>" + COVER.format('filter="url(#f)"'))
 ).decode()
+INNER = svg("<text>" + "a b " * 9_000 + "</text>")
+EMBEDDING = '<image width="9" height="9" href="data:image/svg+xml;base64,{}"/>'
+
+
+def coded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
 EXPENSIVE = {
     "a filter by class": "<style>.a{filter:url(#f)}</style>" + BLUR + COVER.format('class="a"') * 200,
     "a filter by tag, said last": BLUR + COVER.format("") * 200 + "<style>g &gt; rect, rect {FILTER : url('#f')}</style>",
@@ -82,6 +91,17 @@ EXPENSIVE = {
     "two links": '<g id="s">' + COVER.format("") * 100 + "</g><g id='n'/>" + '<use xlink:href="#n" href="#s"/>' * 9_000,
     "symbols": '<symbol id="s" viewBox="0 0 9 9">' + '<rect width="9" height="9"/>' * 100 + "</symbol>" + '<use href="#s"/>' * 200,
     "a drawing in a drawing": f'<image width="900" height="700" href="data:image/svg+xml;base64,{EMBEDDED}"/>',
+    "a packed drawing in a drawing": EMBEDDING.format(coded(gzip.compress(INNER))),
+    "a drawing in a drawing behind an instruction": EMBEDDING.format(coded(b"<?a b?>" + INNER)),
+    "a drawing in a drawing in UTF-16": EMBEDDING.format(
+        coded(b'<?xml version="1.0" encoding="UTF-16"?>'.decode().encode("utf-16") + INNER.decode().encode("utf-16")[2:])
+    ),
+    "a drawing in a drawing in an encoding of its own": EMBEDDING.format(
+        coded('<?xml version="1.0" encoding="cp037"?><svg/>'.encode("cp037"))
+    ),
+    "what is included": '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" parse="text" href="data:,ab"/>',
+    "a style sheet that is data": "<style>@import url(data:text/css,g%7Bfilter:url(%23f)%7D);</style>",
+    "a style sheet that is data, said otherwise": r"""<style>@\69 mport/**/'\64 ata:text/css,g{}';</style>""",
     "a convolution": f'<filter id="f"><feConvolveMatrix order="15" kernelMatrix="{"1 " * 225}"/><feOffset/></filter>' + COVER.format('filter="url(#f)"') * 2,
     "noise": '<filter id="f">' + '<feTurbulence numOctaves="16"/>' * 4 + "</filter>" + COVER.format('filter="url(#f)"'),
 }  # fmt: skip
@@ -126,6 +146,27 @@ def test_a_drawing_in_a_drawing_is_read_to_its_end(spaces: int) -> None:
     for data in (inner, inner.rstrip("=")):
         image = f'<image width="900" height="700" href="data:image/svg+xml;base64,{data}"/>'
         assert judged(svg(image)) > 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        EMBEDDING.format(coded(b"no picture at all")),
+        EMBEDDING.format(""),
+        EMBEDDING.format(coded(b"<!-- drawn by hand -->" + svg("<g/>"))),
+        "<style>@import url(https://fonts.example/css?family=A);@import '//b.example/c';@import \"d.css\";</style>",
+    ],
+)
+def test_what_can_be_no_drawing_or_is_not_fetched_does_no_harm(content: str) -> None:
+    judged(svg(content))
+
+
+def test_a_style_sheet_of_an_instruction_is_no_data() -> None:
+    told = b"<?xml-stylesheet type='text/css' href='%s'?>" + svg("<g/>")
+    check(told % b"http://a.example/b.css", 512 << 10)
+    for hidden in (b"data:text/css,g%7B%7D", b"DATA:,", b"&#100;ata:,"):
+        with pytest.raises(SourceTooExpensive):
+            check(told % hidden, 512 << 10)
 
 
 def test_one_that_is_not_drawn_may_cost_what_it_likes() -> None:
