@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from itsdangerous.exc import BadData
 from pydantic import Field
 
 from imgproxy.environment import RoomSettings
+from imgproxy.fields import moment
 from imgproxy.model import Validators
 
 if TYPE_CHECKING:
@@ -82,23 +83,23 @@ class Tags:
         asked, modified = conditions.if_modified_since, validators.last_modified
         if asked is None or modified is None:
             return False
-        try:
-            return asked == modified or parsedate_to_datetime(asked) >= parsedate_to_datetime(modified)
-        except (ValueError, TypeError):  # TypeError: one with a zone, one without
-            return False
+        return asked == modified or _is_from(asked, moment(modified))
 
     def _not_before(self, date: str | None) -> str | None:
         """A date of HTTP, or IMGPROXY_LAST_MODIFIED_BUSTER where that is later or the date is no date."""
         if date is None or self._earliest is None:
             return date
-        try:
-            late_enough = parsedate_to_datetime(date) >= self._earliest
-        except (ValueError, TypeError):  # TypeError: a date without a zone
-            late_enough = False
+        late_enough = _is_from(date, self._earliest.timestamp())
         return date if late_enough else format_datetime(self._earliest.astimezone(UTC), usegmt=True)
 
     def _plan(self, plan: Plan) -> str:
         return _named(self._buster, plan.key)
+
+
+def _is_from(date: str, start: float | None) -> bool:
+    """Whether a date of HTTP is not before ``start``; False if either is no date."""
+    at = moment(date)
+    return at is not None and start is not None and at >= start
 
 
 # Of popular images the same ones are minted again and again.

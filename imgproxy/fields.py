@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
-from email.utils import parsedate_to_datetime
+from email.utils import parsedate_to_datetime  # noqa: TID251 - here and nowhere else
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,6 +78,6 @@ def moment(date: str) -> float | None:
     """A date of HTTP in Unix seconds; None for what is none, "0" above all: it lies in the past (RFC 9111 §5.3)."""
     try:
         found = parsedate_to_datetime(date)
-    except (ValueError, OverflowError):  # OverflowError: a time zone of many digits
+    except (ValueError, OverflowError):  # OverflowError: an hour, a year or a time zone of many digits
         return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

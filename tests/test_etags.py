@@ -96,7 +96,8 @@ def test_no_copy_is_older_than_the_last_modified_buster() -> None:
     for start in (datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 1)):  # noqa: DTZ001 - a time without a zone is UTC
         tags = Tags(earliest=start)
         assert tags.mint(PLAN, Validators(None, DATE)).last_modified == later
-        assert tags.mint(PLAN, Validators('"v1"', "no date")).last_modified == later
+        for odd in ("no date", "Sun, 06 Nov 1994 08:49:37 +99999999999999999999"):
+            assert tags.mint(PLAN, Validators('"v1"', odd)).last_modified == later
         assert tags.mint(PLAN, Validators('"v1"')).last_modified is None
         assert tags.for_origin(PLAN, Conditions(if_modified_since=DATE)) == Validators()
         kept = "Thu, 02 Jan 2025 00:00:00 GMT"
@@ -111,7 +112,11 @@ def test_no_copy_is_older_than_the_last_modified_buster() -> None:
         ("Sun, 06 Nov 1994 08:49:38 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", True),
         ("Sun, 06 Nov 1994 08:49:36 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", False),
         ("nonsense", "Sun, 06 Nov 1994 08:49:37 GMT", False),
-        ("Sun, 06 Nov 1994 08:49:38 -0000", "Sun, 06 Nov 1994 08:49:37 GMT", False),
+        ("Sun, 06 Nov 1994 08:49:38 -0000", "Sun, 06 Nov 1994 08:49:37 GMT", True),
+        ("Sun, 06 Nov 1994 08:49:37 +99999999999999999999", "Sun, 06 Nov 1994 08:49:37 GMT", False),
+        ("Sun, 06 Nov 1994 99999999999999:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", False),
+        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", False),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 99999999999999999999 08:49:37 GMT", False),
         ("Sun, 06 Nov 1994 08:49:37 GMT", None, False),
         (None, "Sun, 06 Nov 1994 08:49:37 GMT", False),
     ],

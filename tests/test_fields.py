@@ -82,7 +82,16 @@ def test_moments(text: str) -> None:
     assert moment(text) == 784111777
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "tomorrow", "Sun, 06 Nov 1994 08:49:37 +99999999999999999999"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "0", "-1", "tomorrow"),
+        "Sun, 06 Nov 1994 08:49:37 +99999999999999999999",
+        "Sun, 06 Nov 1994 99999999999999:49:37 GMT",
+        "Sun, 06 Nov 99999999999999999999 08:49:37 GMT",
+        f"Sun, 06 Nov {'9' * 5000} 08:49:37 GMT",
+    ],
+)
 def test_what_is_no_moment(text: str) -> None:
     assert moment(text) is None
 
