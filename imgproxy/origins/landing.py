@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
+# Python refuses to read thousands of digits; no length has more than these.
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_WHOLE_RANGE = re.compile(r"bytes 0-([0-9]{1,18})/([0-9]{1,18})")
 _WAITS = (429, 503)
 _LONGEST_WAIT_S = 3600.0
 _GRACE_S = 1.0
@@ -93,7 +96,7 @@ async def _receive(response: httpx.Response, fd: int, max_bytes: int, length: in
                 await asyncio.sleep(0)  # one chunk can hold 250 MB: let others, and the time limit, have a turn
         except zlib.error as error:
             raise SourceUnreachable("the body is not in the encoding that it claims") from error
-    if (length is not None and received < length) or (unpack and not unpack.finished):
+    if length not in (None, received) or (unpack and not unpack.finished):
         raise SourceIncomplete(f"the body ends after {received} bytes")
     return written if unpack else received
 
@@ -141,11 +144,13 @@ def retry_after(response: httpx.Response) -> float | None:
 
 def _whole_length(response: httpx.Response) -> int | None:
     """The announced length of an answer that holds the whole source; SourceError if it does not."""
-    if response.status_code == 206:
-        found = re.fullmatch(r"bytes 0-(\d+)/(\d+)", response.headers.get("content-range", ""))
-        if not found or int(found[1]) + 1 != int(found[2]):
-            raise SourceUnreachable("the origin sent a part of the source only")
-    elif response.status_code != 200:
-        raise refusal(response)
     text = response.headers.get("content-length", "")
-    return int(text) if text.isdecimal() else None
+    length = int(text) if _LENGTH.fullmatch(text) else None
+    if response.status_code == 206:
+        found = _WHOLE_RANGE.fullmatch(response.headers.get("content-range", ""))
+        if not found or int(found[1]) + 1 != int(found[2]) or length not in (None, int(found[2])):
+            raise SourceUnreachable("the origin sent a part of the source only")
+        return int(found[2])
+    if response.status_code != 200:
+        raise refusal(response)
+    return length

@@ -41,6 +41,11 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
+def partial(content_range: str) -> bytes:
+    """The head of a 206 whose body ends with the connection."""
+    return f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {content_range}\r\n\r\n".encode()
+
+
 def settings(**changes: object) -> OriginSettings:
     return OriginSettings.model_validate({"allow_loopback_source_addresses": True} | changes)
 
@@ -78,6 +83,8 @@ async def fetched(origins: Origins, url: str, *, max_bytes: int = 0, deadline: D
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
         CHUNKED + b"5\r\nhello\r\n",
         CHUNKED + b"5\r\nhel",
+        partial("0-99/100") + b"picture",
+        partial("0-3/4") + b"picture",
         whole(gzip.compress(b"picture" * 1000, mtime=0)[:-9], "Content-Encoding: gzip"),
         whole(zlib.compress(b"picture" * 1000)[:-9], "Content-Encoding: deflate"),
         whole(b"", "Content-Encoding: gzip"),
@@ -101,6 +108,13 @@ async def test_half_a_body_is_refused(origins: Origins, answer: bytes) -> None:
         whole(zlib.compress(b"picture", wbits=-15), "Content-Encoding: deflate"),
         whole(b"picture", "Content-Encoding: identity"),
         whole(b"picture", "Content-Range: bytes 0-6/7", status="206 Partial Content"),
+        partial("0-6/7") + b"picture",
+        whole(
+            gzip.compress(b"picture", mtime=0),
+            f"Content-Range: bytes 0-{len(gzip.compress(b'picture')) - 1}/{len(gzip.compress(b'picture'))}",
+            "Content-Encoding: gzip",
+            status="206 Partial Content",
+        ),
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + whole(b"picture"),
     ],
 )
@@ -189,6 +203,8 @@ async def test_a_bomb_without_a_byte_limit_ends_at_the_time_limit() -> None:
         whole(b"picture", "Content-Range: bytes 0-6/8", status="206 Partial Content"),
         whole(b"picture", "Content-Range: bytes 1-7/8", status="206 Partial Content"),
         whole(b"picture", "Content-Range: bytes 0-6/*", status="206 Partial Content"),
+        whole(b"picture", "Content-Range: bytes 0-99/100", status="206 Partial Content"),
+        whole(b"picture", f"Content-Range: bytes 0-{'9' * 5000}/{'9' * 5000}", status="206 Partial Content"),
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"HTTP/1.1 999999 What\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
