@@ -16,6 +16,7 @@ from imgproxy.render.budget import Budget
 from imgproxy.render.fields import integer
 from imgproxy.render.headers import layout
 from imgproxy.render.headers.base import Layout
+from imgproxy.render.markup import in_utf8
 from imgproxy.render.profiles import BALANCED
 from imgproxy.render.svg import check
 
@@ -161,11 +162,25 @@ def read_header(
 
 
 def _open(source: Source, format_: Format, **arguments: object) -> pyvips.Image:
-    # libvips maps the descriptor where it can; reading starts where the descriptor stands.
-    os.lseek(source.fd, 0, os.SEEK_SET)
-    stream = pyvips.Source.new_from_descriptor(source.fd)
+    stream = (_in_utf8(source) if format_ is SVG else None) or _stream(source.fd)
     # "truncated": half a picture is an error, not a grey one that caches keep for a year.
     return _OPENERS[format_](stream, access="sequential", fail_on="truncated", **arguments)
+
+
+def _in_utf8(source: Source) -> pyvips.Source | None:
+    """An SVG in an encoding that librsvg does not read, in one that it does; None for the others."""
+    body = read_all(source)
+    if (text := in_utf8(body)) == body:
+        return None
+    with os.fdopen(os.memfd_create("svg", os.MFD_CLOEXEC), "wb", buffering=0) as file:  # libvips duplicates it
+        file.write(text)
+        return _stream(file.fileno())
+
+
+def _stream(fd: int) -> pyvips.Source:
+    # libvips maps the descriptor where it can; reading starts where the descriptor stands.
+    os.lseek(fd, 0, os.SEEK_SET)
+    return pyvips.Source.new_from_descriptor(fd)
 
 
 def _checked(picture: Picture, limits: Limits) -> Picture:

@@ -59,10 +59,16 @@ def check(svg: bytes, size: int, *, drawn: bool = True) -> Layout:
     DOCTYPE, and ``SourceTooExpensive`` for what would take too long; ``drawn``: to rasterise.
     """
     try:
+        svg = markup.in_utf8(svg)
         markup.check_prolog(svg)
+        return drawing.check(svg, drawing.Caps.of(size), drawn=drawn)
     except ValueError as error:
         raise BrokenImage(str(error)) from None
-    return drawing.check(svg, drawing.Caps.of(size), drawn=drawn)
+    except LookupError as error:
+        if type(error) is not LookupError:
+            raise
+        # Of an SVG inside this one: expat asks Python for encodings.
+        raise BrokenImage(f"an embedded SVG in an encoding that is not read here: {error}") from None
 
 
 def sanitize(svg: bytes) -> bytes:

@@ -13,6 +13,7 @@ import pyvips
 
 from imgproxy.errors import InternalError
 from imgproxy.render.light import from_light, to_light
+from imgproxy.render.markup import EIGHT_BIT
 from imgproxy.render.svg import sanitize
 
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Heif", "Tiff", "Svg")
@@ -23,8 +24,6 @@ _SVG = (
     b'<text y="12" fill="#fff" font-family="serif">Ag</text>'
     b'<text x="32" y="12" fill="#fff" font-family="sans">Ag</text></svg>'
 )
-_ENCODINGS = ("ascii", "latin-1", "utf-16", "cp1252")
-"""What librsvg can read besides UTF-8: Python's codecs are modules, found when they are first asked for."""
 
 
 def set_up_libvips() -> None:
@@ -51,7 +50,7 @@ def warm_up() -> None:
 def load_late_modules() -> None:
     """Find what Python looks for when it is first used; before the sandbox, which would hide the files."""
     importlib.import_module("array")  # socket.recv_fds
-    for name in _ENCODINGS:
+    for name in (*EIGHT_BIT, "utf-16", "utf-16-be", "utf-16-le"):  # Python's codecs are modules
         codecs.lookup(name)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pyvips
 
-from imgproxy.errors import WorkerLost
+from imgproxy.errors import BrokenImage, WorkerLost
 from imgproxy.model import Deadline, Job, Report
 from imgproxy.render.pool import Pool
 from imgproxy.render.process import COMMAND
@@ -216,6 +216,7 @@ _SOURCES: dict[str, Callable[[], bytes]] = {
     "TIFF": lambda: picture(".tiff", compression="lzw"),
     "GIF": animation,
     "SVG with text": lambda: _SVG_TEXT,
+    "SVG in Russian": lambda: b'<?xml version="1.0" encoding="koi8-r"?>' + _SVG_TEXT.replace(b"Mono", b"\xed"),
     "a profile": profiled,
 }
 
@@ -241,14 +242,23 @@ def test_a_render_lacks_nothing_inside(worker: ByHand, name: str, format_: str) 
     assert answer.rendition == render(body, options)
 
 
-def test_svg_is_sanitised_inside(worker: ByHand) -> None:
-    body = b'<?xml version="1.0" encoding="windows-1252"?>' + _SVG_TEXT.replace(b"Serif", b"a<script/>")
+@pytest.mark.parametrize("encoding", ["windows-1252", "iso-8859-15", "windows-1251", "koi8-u", "utf-8"])
+def test_svg_is_sanitised_inside(worker: ByHand, encoding: str) -> None:
+    body = f'<?xml version="1.0" encoding="{encoding}"?>'.encode() + _SVG_TEXT.replace(b"Serif", b"a<script/>")
     inside = held(body)
     answer = worker.ask(Job(plan(""), inside))
     inside.close()
     assert isinstance(answer, Report), answer
     assert b">a</text>" in answer.rendition.body
     assert b"script" not in answer.rendition.body
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "IBM037", "UTF-7", "nonsense"])
+def test_an_encoding_that_cannot_be_looked_up_inside_is_refused(worker: ByHand, encoding: str) -> None:
+    inside = held(f'<?xml version="1.0" encoding="{encoding}"?>'.encode() + _SVG_TEXT)
+    answer = worker.ask(Job(plan(""), inside))
+    inside.close()
+    assert isinstance(answer, BrokenImage)
 
 
 _SERVER = """

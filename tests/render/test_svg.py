@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import re
 import time
@@ -15,6 +16,7 @@ import pyvips
 
 from imgproxy.errors import BrokenImage
 from imgproxy.render.svg import check, sanitize
+from tests.render.rendering import render
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="60" height="40">{}</svg>'
@@ -116,6 +118,46 @@ def test_the_encoding_hides_nothing(encoding: str) -> None:
     assert "é" in svg
 
 
+def declared(name: str, inside: str = "") -> str:
+    return f'<?xml version="1.0" encoding="{name}"?>' + SVG.format(inside)
+
+
+TEXT = '<text y="30" font-size="30">{}</text>'
+
+
+@pytest.mark.parametrize(
+    ("name", "letter"),
+    [
+        *(("iso-8859-15", "é"), ("ISO-8859-2", "ł"), ("latin1", "é"), ("windows-1251", "Ж"), ("koi8-r", "Ж")),
+        *(("cp866", "Ж"), ("macintosh", "é"), ("utf8", "é")),
+    ],
+)
+def test_an_encoding_changes_nothing(name: str, letter: str) -> None:
+    svg = declared(name, TEXT.format(letter)).encode(name)
+    assert letter in sanitize(svg).decode()
+    assert render(svg, "f:png").body == render(SVG.format(TEXT.format(letter)).encode(), "f:png").body
+
+
+def test_a_byte_order_mark_is_right() -> None:
+    svg = declared("koi8-r", TEXT.format("é")).encode("utf-8-sig")
+    assert "é" in sanitize(svg).decode()
+    assert render(svg, "f:png").body == render(SVG.format(TEXT.format("é")).encode(), "f:png").body
+
+
+@pytest.mark.parametrize("name", ["shift_jis", "IBM037", "UTF-7", "hex", "idna", "nonsense", "x" * 1000])
+def test_an_encoding_that_is_not_read_is_named(name: str) -> None:
+    with pytest.raises(BrokenImage, match=f"in the encoding '{name[:40]}', which is not read"):
+        check(declared(name).encode(), 20_000)
+    with pytest.raises(BrokenImage, match="encoding"):
+        sanitize(declared(name).encode())
+
+
+def test_an_embedded_svg_in_an_encoding_that_nobody_knows_is_refused() -> None:
+    inner = base64.b64encode(declared("nonsense").encode()).decode()
+    with pytest.raises(BrokenImage, match=r"embedded SVG in an encoding .* nonsense"):
+        check(SVG.format(f'<image href="data:image/svg+xml;base64,{inner}"/>').encode(), 20_000)
+
+
 ENTITIES = '<?xml version="1.0"?><!DOCTYPE svg [{}]>' + SVG.format("<text>&a;</text>")
 REFUSED = {
     "external entity": ENTITIES.format('<!ENTITY a SYSTEM "file:///etc/passwd">').encode(),
@@ -125,6 +167,8 @@ REFUSED = {
     "long entity": ENTITIES.format(f'<!ENTITY a "{"x" * 1000}">').encode(),
     "utf-16 entity": ENTITIES.format('<!ENTITY a SYSTEM "x">').encode("utf-16"),
     "utf-7": b'<?xml version="1.0" encoding="UTF-7"?>+ADw-svg/+AD4-',
+    "bytes that are none of the encoding's": declared("cp1252").encode() + b"<!--\x81-->",
+    "utf-16 that declares another": declared("koi8-r").encode("utf-16"),
     "svgz": gzip.compress(SVG.format("").encode()),
     "too long": SVG.format("<!--" + "x" * 10_000_000 + "-->").encode(),
     "no xml": b"hello",
