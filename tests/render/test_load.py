@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import pyvips
 
-from imgproxy.errors import BrokenImage, SourceTooLarge, UnknownImageType
+from imgproxy.errors import BrokenImage, SourceTooExpensive, SourceTooLarge, UnknownImageType
 from imgproxy.formats import FORMATS
 from imgproxy.geometry import Size
 from imgproxy.model import Limits
-from imgproxy.render.load import Picture, read_header
+from imgproxy.render.load import MOST_ROWS, Picture, read_header
 from imgproxy.render.profiles import BALANCED, BEST, FAST, Rules
 from tests import charts
 from tests.render.rendering import held, opened, render, rendered
@@ -79,6 +79,14 @@ def test_sources_beyond_the_resolution_are_refused() -> None:
     assert (
         render(charts.quadrants(300, 200), "msr:1", max_src_resolution=0.01, allow_security_options=True).width == 300
     )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_sources_of_a_great_many_rows_are_refused(suffix: str) -> None:
+    low, high = (pyvips.Image.black(1, rows).write_to_buffer(suffix) for rows in (MOST_ROWS, MOST_ROWS + 1))
+    assert rendered(low, "rs:force:1:1").width == 1
+    with pytest.raises(SourceTooExpensive, match="a picture of 1x1000001, 1000000 rows are allowed"):
+        render(high, "rs:fit:100:100")
 
 
 def test_unprocessed_sources_keep_the_limit_too() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -193,6 +195,12 @@ BROKEN = {
         b'<!DOCTYPE x [<!ENTITY a "b"><!ENTITY c "&a;">]><x>&c;</x>',
         b"<a>" * 5000,
         XMP[:-400],
+        XMP.replace(b"</rdf:RDF>", b"<a/>" * 20_000 + b"</rdf:RDF>"),
+        XMP.replace(b"</rdf:RDF>", b"<a " + b" ".join(b'a%d=""' % n for n in range(20_000)) + b"/></rdf:RDF>"),
+        XMP.replace(b"</rdf:RDF>", b"&#32;" * 20_001 + b"</rdf:RDF>"),
+        XMP.replace(b"</rdf:RDF>", b" " * (1 << 20) + b"</rdf:RDF>"),
+        b'<!DOCTYPE x [<!ENTITY a "b">]>' + XMP,
+        XMP.decode().replace("<?xpacket", "<!DOCTYPE x><?xpacket", 1).encode("utf-16"),
     ],
 }
 
@@ -235,3 +243,19 @@ def test_a_png_keyword_in_latin_1_breaks_nothing(*, stripped: bool) -> None:
     chunk = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
     result = render(png[:33] + chunk + png[33:], strip_metadata=stripped)
     assert (result.width, stripped and b"drawn" in result.body) == (9, False)
+
+
+def test_entries_of_exif_that_share_a_value_are_copied_once() -> None:
+    """Each of them says that almost the whole block is its text: 200 MB in all."""
+    count, size = 500, 400_000
+    entries = b"".join(struct.pack("<HHII", 0x8298 - n, 2, size - 1, 0) for n in range(count))
+    block = b"Exif\0\0" + (b"II*\0\x08\0\0\0" + struct.pack("<H", count) + entries).ljust(size, b"x")
+    image: Any = pyvips.Image.black(8, 8, bands=3).copy(interpretation="srgb")
+    image.set_type(BLOB, "exif-data", block)
+    image.set_type(TEXT, "exif-ifd0-Copyright", "x")
+    tracemalloc.start()
+    try:
+        strip(image, keep_copyright=True, keep_profile=True)
+        assert tracemalloc.get_traced_memory()[1] < 10 * size
+    finally:
+        tracemalloc.stop()
