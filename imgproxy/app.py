@@ -222,12 +222,15 @@ async def serve(settings: Settings, *, landing: str = LANDING, on_ready: Callabl
             _log.warning(warning)
         if settings.admin.admin_bind and settings.admin.admin_bind == settings.metrics.prometheus_bind:
             raise OSError("IMGPROXY_ADMIN_BIND and IMGPROXY_PROMETHEUS_BIND are the same address")
-        beside = {settings.metrics.prometheus_bind: running.metrics.asgi(), settings.admin.admin_bind: running.admin}
+        beside = (
+            server.Beside("IMGPROXY_PROMETHEUS_BIND", settings.metrics.prometheus_bind, running.metrics.asgi()),
+            server.Beside("IMGPROXY_ADMIN_BIND", settings.admin.admin_bind, running.admin),
+        )
         await server.run(
             running.ops,
             settings.web,
             on_drain=running.ops.drain,
-            beside={bind: app for bind, app in beside.items() if bind},
+            beside=(each for each in beside if each.bind),
             on_ready=on_ready,
         )
 

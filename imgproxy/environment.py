@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, field_validator
 
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
@@ -24,6 +24,10 @@ _BYTES = {
     "mb": 1000**2,
     "gb": 1000**3,
 }
+_BRIEFEST_S, _LONGEST_S = 0.001, 2**31
+"""Nothing can be done in less, and clocks and headers end beyond (RFC 9111 §1.2.2)."""
+_LARGEST = 2**53
+"""Up to which a float holds each whole number; a product of two such still fits."""
 
 
 def _go_bool(value: object) -> object:
@@ -39,19 +43,22 @@ def _go_bool(value: object) -> object:
 def _seconds(value: object) -> object:
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?", value.strip())
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)?", value.strip())
     if match is None:
         raise ValueError('expected seconds or a duration such as "500ms", "10s" or "2m"')
-    return float(match[1]) * _SECONDS[match[2] or "s"]
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
+    if seconds and not _BRIEFEST_S <= seconds <= _LONGEST_S:
+        raise ValueError(f"expected a duration from 1ms to {_LONGEST_S}s, which is 68 years")
+    return seconds
 
 
 def _bytes(value: object) -> object:
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", value.strip())
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)", value.strip())
     if match is None or match[2].lower() not in _BYTES:
         raise ValueError('expected bytes or a size such as "512KiB" or "64MiB"')
-    return int(float(match[1]) * _BYTES[match[2].lower()])
+    return int(min(float(match[1]) * _BYTES[match[2].lower()], 2.0 * _LARGEST))
 
 
 def _words(value: object) -> object:
@@ -84,4 +91,12 @@ class RoomSettings(BaseModel):
     own default) and ``why`` (the reason where ours differs).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_counted_with(cls, value: object) -> object:
+        """Beyond are numbers that nobody means, and that overflow where they are first used."""
+        if isinstance(value, int | float) and abs(value) > _LARGEST:
+            raise ValueError(f"expected a number up to {_LARGEST}")
+        return value

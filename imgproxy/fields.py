@@ -15,6 +15,8 @@ LONGEST_S = 2**31
 
 # RFC 9110 §5.5 without obs-text: what every server and proxy lets through unchanged.
 _FIELD_VALUE = re.compile(r"[\x21-\x7e]([\t\x20-\x7e]*[\x21-\x7e])?")
+# RFC 3986 §3.3 without escapes: what is the same text in every spelling of a request's target.
+_PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
 _LOOP_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _DIGITS = re.compile(r"0*([0-9]+)")
 
@@ -22,6 +24,11 @@ _DIGITS = re.compile(r"0*([0-9]+)")
 def is_field_value(text: str) -> bool:
     """Whether ``text``, from wherever it comes, can be sent as the value of a header."""
     return _FIELD_VALUE.fullmatch(text) is not None
+
+
+def is_path(text: str) -> bool:
+    """Whether ``text`` can be the path of a URL as it stands: ASCII, without blanks, braces, escapes or a query."""
+    return _PATH.fullmatch(text) is not None
 
 
 def is_loop_id(text: str) -> bool:

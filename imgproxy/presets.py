@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,6 @@ from imgproxy.environment import RoomSettings
 from imgproxy.errors import BadOption, UnknownPreset
 from imgproxy.options import Preset, read_segment
 from imgproxy.options.base import Option, Setting
-
-_log = logging.getLogger("imgproxy.presets")
 
 DEFAULT = "default"
 """The preset that is applied to every request."""
@@ -87,21 +84,23 @@ class Presets:
                 presets[name], places[name] = settings, place
             except BadOption as error:
                 mistakes.append(f"{place}: {error}")
-        for name, settings in presets.items():
-            wanted = {
-                each for setting in settings if setting.option is Preset for each in dict(setting.values)["names"]
-            }
-            mistakes += [
-                f"{places[name]}: preset {name!r} uses {each!r}, which is not defined"
-                for each in sorted(wanted - presets.keys())
-            ]
+        uses = {name: list(_used(settings)) for name, settings in presets.items()}
+        mistakes += [
+            f"{places[name]}: preset {name!r} uses {each!r}, which is not defined"
+            for name, used in uses.items()
+            for each in sorted({*used} - presets.keys())
+        ]
+        mistakes += [
+            f"{places[circle[0]]}: preset {circle[0]!r} uses itself, by way of {' > '.join(circle)}: take one out"
+            for circle in _circles(uses)
+        ]
         if mistakes:
             raise BadPresets("\n".join(mistakes))
         return cls(presets)
 
     def default(self) -> Iterator[Setting]:
         """The settings of the preset that applies to every request, if there is one."""
-        return self._named(DEFAULT, ()) if DEFAULT in self._presets else iter(())
+        return self._named(DEFAULT) if DEFAULT in self._presets else iter(())
 
     def applied(self, settings: Iterable[Setting]) -> frozenset[str]:
         """The names of the presets that these settings use: the default one too, and those inside others."""
@@ -109,31 +108,50 @@ class Presets:
         waiting = [*settings, *self._presets.get(DEFAULT, ())]
         while waiting:
             setting = waiting.pop()
-            if setting.option is Preset:
-                fresh = {name for name in dict(setting.values)["names"] if name in self._presets} - found
-                found |= fresh
-                waiting += [each for name in fresh for each in self._presets[name]]
+            fresh = {name for name in _used((setting,)) if name in self._presets} - found
+            found |= fresh
+            waiting += [each for name in fresh for each in self._presets[name]]
         return frozenset(found)
 
     def expand(self, settings: Iterable[Setting]) -> Iterator[Setting]:
         """The settings with each preset replaced by what it stands for. Raises ``UnknownPreset``."""
-        return self._expand(settings, ())
-
-    def _expand(self, settings: Iterable[Setting], chain: tuple[str, ...]) -> Iterator[Setting]:
         for setting in settings:
             if setting.option is not Preset:
                 yield setting
                 continue
-            for name in dict(setting.values)["names"]:
-                yield from self._named(name, chain)
+            for name in _used((setting,)):
+                yield from self._named(name)
 
-    def _named(self, name: str, chain: tuple[str, ...]) -> Iterator[Setting]:
+    def _named(self, name: str) -> Iterator[Setting]:
         if name not in self._presets:
             raise UnknownPreset(f"no preset is named {name!r}")
-        if name in chain:
-            _log.warning("preset %r uses itself, by way of %s: skipped", name, " > ".join(chain))
-            return
-        yield from self._expand(self._presets[name], (*chain, name))
+        yield from self.expand(self._presets[name])
+
+
+def _used(settings: Iterable[Setting]) -> Iterator[str]:
+    """The presets that settings name, in their order."""
+    for setting in settings:
+        if setting.option is Preset:
+            yield from dict(setting.values)["names"]
+
+
+def _circles(uses: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, ...]]:
+    """The ways on which presets come back to themselves, each once: expanding them would never end."""
+    done: set[str] = set()
+    for first in uses:
+        way: list[str] = []
+        ahead = [iter((first,))]
+        while ahead:
+            name = next(ahead[-1], None)
+            if name is None:
+                ahead.pop()
+                done.update(way[-1:])
+                del way[-1:]
+            elif name in way:
+                yield (*way[way.index(name) :], name)
+            elif name in uses and name not in done:
+                way.append(name)
+                ahead.append(iter(uses[name]))
 
 
 def _read(line: str, separator: str) -> tuple[str, tuple[Setting, ...]]:

@@ -20,10 +20,12 @@ from pydantic.fields import FieldInfo
 from imgproxy.caches.settings import CacheSettings
 from imgproxy.dialects.imgproxy import DialectSettings
 from imgproxy.edge.announce import EdgeSettings
+from imgproxy.errors import ImageError
 from imgproxy.etags import TagSettings
 from imgproxy.freshness import FreshnessSettings
 from imgproxy.logs import LogSettings
 from imgproxy.metrics import MetricsSettings
+from imgproxy.model import SourceRef
 from imgproxy.negotiation import NegotiationSettings
 from imgproxy.options import SecurityLimits
 from imgproxy.origins.base import OriginSettings
@@ -86,6 +88,8 @@ class Settings:
                 mistakes += _explained(error)
         if "preset" in rooms and "dialect" in rooms:
             rooms["presets"] = _presets(rooms, mistakes)
+        if "configured" in rooms and "origin" in rooms:
+            mistakes += _unreachable(rooms["configured"], rooms["origin"])
         if mistakes:
             raise BadSettings("\n".join(mistakes))
         path = environment.get(_ENV_FILE)
@@ -174,6 +178,19 @@ def _presets(rooms: Mapping[str, Any], mistakes: list[str]) -> Presets | None:
             for name in presets.using(SecurityLimits)
         ]
     return presets
+
+
+def _unreachable(configured: ConfiguredSettings, origin: OriginSettings) -> Iterator[str]:
+    """What is wrong with pictures whose URLs no origin will ever be asked for."""
+    for name in ("watermark_url", "fallback_image_url"):
+        if url := getattr(configured, name):
+            from imgproxy.origins.asking import Asking  # noqa: PLC0415 - few need HTTP clients this early
+
+            try:
+                Asking(origin, "").check(SourceRef(url))
+            except ImageError as error:
+                instead = variable(name.replace("_url", "_path"))
+                yield f"{variable(name)}: {error}; give a URL that sources may have, or a file in {instead}"
 
 
 def _with_file(given: dict[str, str]) -> dict[str, str]:

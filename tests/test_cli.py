@@ -205,7 +205,10 @@ def test_a_taken_address_is_told_in_a_sentence(verb: list[str]) -> None:
             timeout=30,
         )
     assert done.returncode == 1
-    assert "The server could not start: [Errno 98] Address already in use" in done.stderr
+    assert (
+        f"The server could not start: IMGPROXY_BIND: cannot listen at {bind}: Address already in use; stop "
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 

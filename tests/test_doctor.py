@@ -43,7 +43,8 @@ async def test_an_ailing_one() -> None:
         signature_size="8",
         ttll="1",
         redis_url=f"redis://:secret@127.0.0.1:{free_port()}",
-        fallback_image_url="http://169.254.169.254/",
+        fallback_image_url=f"http://127.0.0.1:{free_port()}/",
+        allow_loopback_source_addresses="1",
     )
     bad = {name: step for name, step in found.items() if not step.good}
     assert set(bad) == {"settings", "signing keys", "signatures", "Redis", "fallback image"}

@@ -11,6 +11,8 @@ class Room(RoomSettings):
     wait: Seconds = 0
     size: ByteSize = 0
     words: Words = ()
+    count: int = 0
+    share: float = 0
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,16 @@ def test_values_as_they_are_spelled(field: str, text: object, value: object) -> 
         ("wait", "soon", "expected seconds or a duration"),
         ("wait", "-1s", "expected seconds"),
         ("wait", "1d", "expected seconds"),
+        ("wait", "٣", "expected seconds"),
+        ("wait", "0.0001ms", "from 1ms to 2147483648s"),
+        ("wait", "9" * 30, "from 1ms to 2147483648s"),
+        ("wait", "9" * 400, "from 1ms to 2147483648s"),
+        ("size", "9" * 30, "up to 9007199254740992"),
+        ("size", "9" * 400 + "MiB", "up to 9007199254740992"),
+        ("count", "9" * 400, "up to 9007199254740992"),
+        ("share", "1e308", "up to 9007199254740992"),
+        ("share", "inf", "finite"),
+        ("share", "nan", "finite"),
         ("size", "64 parsec", "expected bytes or a size"),
         ("size", "-1", "expected bytes"),
         ("size", "", "expected bytes"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imgproxy.fields import LONGEST_S, directives, is_field_value, is_loop, is_loop_id, moment, seconds
+from imgproxy.fields import LONGEST_S, directives, is_field_value, is_loop, is_loop_id, is_path, moment, seconds
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,18 @@ def test_what_is_no_moment(text: str) -> None:
 @given(st.text() | st.from_regex(r"\w{3}, \d+ (Nov|Feb) \d+ \d+:\d+:\d+ [+-]?\w+", fullmatch=True))
 def test_any_text_is_a_moment_or_none(text: str) -> None:
     assert moment(text) is None or isinstance(moment(text), float)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("", True),
+        ("/a/b-c.d~", True),
+        *((text, False) for text in ("/{x}", "/a b", "/a?b", "/a#b", "/%61", "/é", "/\n")),
+    ],
+)
+def test_paths(text: str, path: bool) -> None:
+    assert is_path(text) is path
 
 
 @pytest.mark.parametrize(

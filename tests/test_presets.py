@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -44,16 +43,25 @@ def test_presets_may_use_presets() -> None:
     assert expanded(known, "pr:card") == read("rs:fill:300:200/q:50")
 
 
-def test_a_preset_within_itself_is_skipped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    known = presets("a=w:1/pr:b", "b=h:2/pr:a/q:3")
-    with caplog.at_level(logging.WARNING, "imgproxy.presets"):
-        assert expanded(known, "pr:a") == read("w:1/h:2/q:3")
-    assert caplog.messages == ["preset 'a' uses itself, by way of a > b: skipped"]
+@pytest.mark.parametrize(
+    ("lines", "ways"),
+    [
+        (("a=w:1/pr:b", "b=h:2/pr:a/q:3"), ["line 1: preset 'a' uses itself, by way of a > b > a"]),
+        (("default=pr:default",), ["line 1: preset 'default' uses itself, by way of default > default"]),
+        (("a=pr:b", "b=pr:c", "c=pr:b"), ["line 2: preset 'b' uses itself, by way of b > c > b"]),
+        (("a=pr:a", "b=pr:a:b"), ["line 1: preset 'a' uses itself, by", "line 2: preset 'b' uses itself, by"]),
+    ],
+)
+def test_a_preset_within_itself_is_a_mistake(lines: tuple[str, ...], ways: list[str]) -> None:
+    with pytest.raises(BadPresets) as caught:
+        presets(*lines)
+    assert len(told := str(caught.value).splitlines()) == len(ways)
+    assert all(each.startswith(way) for each, way in zip(told, ways, strict=True))
 
 
-def test_the_same_preset_twice_is_no_recursion(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_same_preset_twice_is_no_recursion() -> None:
     assert expanded(presets("a=w:1"), "pr:a/w:2/pr:a") == read("w:1")
-    assert not caplog.messages
+    assert expanded(presets("a=pr:b:c", "b=pr:c", "c=w:1", "d=pr:c"), "pr:a:d") == read("w:1")
 
 
 def test_default() -> None:

@@ -172,3 +172,58 @@ def test_presets_with_security_options_need_their_permission() -> None:
 @pytest.mark.parametrize("status", ["50", "103", "204", "304", "600"])
 def test_a_fallback_image_needs_a_status_that_can_carry_it(status: str) -> None:
     assert "IMGPROXY_FALLBACK_IMAGE_HTTP_CODE" in mistakes(fallback_image_http_code=status)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        *(("max_src_resolution", value, "finite number") for value in ("inf", "nan")),
+        ("max_src_resolution", "1e308", "expected a number up to"),
+        ("max_animation_frame_resolution", "inf", "finite number"),
+        ("timeout", "9" * 400, "expected a duration from"),
+        *(("health_check_path", value, "expected a path such as") for value in ("/{x:foo}", "/{x:path}", "/a b", "€")),
+        *(("path_prefix", value, "expected a path such as") for value in ("/{x}", "/a?b", "/€")),
+        *(("secret", value, "expected visible ASCII") for value in ("two words", "line\n", "€")),
+        *(("user_agent", value, "expected visible ASCII") for value in ("a\r\nb: c", "€", " ")),
+        *(("arguments_separator", value, "expected one of") for value in ("/", "a", ",1", "?", "%", "€", " ")),
+        *(("worker_memory", value, 'expected a size from "128MiB"') for value in ("1", "127MiB", "1025GiB")),
+        ("worker_memory", "9" * 30, "expected a number up to"),
+        ("workers", "100000", "expected at most"),
+    ],
+)
+def test_what_no_server_could_live_with_is_refused_by_name(name: str, value: str, told: str) -> None:
+    found = mistakes(**{name: value})
+    assert found.startswith(f"IMGPROXY_{name.upper()}: ")
+    assert told in found
+    assert "\n" not in found
+
+
+def test_presets_in_a_circle_are_refused() -> None:
+    assert mistakes(presets="a=pr:b,b=pr:a").startswith("IMGPROXY_PRESETS, preset 1: preset 'a' uses itself")
+
+
+@pytest.mark.parametrize("name", ["watermark", "fallback_image"])
+@pytest.mark.parametrize(
+    ("url", "given", "told"),
+    [
+        ("garbage", {}, "no scheme"),
+        ("file:///etc/passwd", {}, "file:// is not a source here"),
+        ("local:///mark.png", {}, "local:// is not a source here"),
+        ("http://169.254.169.254/", {}, "the origin's address is metadata"),
+        ("http://10.0.0.1/", {}, "the origin's address is private"),
+        ("http://[::1]/", {}, "the origin's address is loopback"),
+        ("https://example.com:22/", {}, "port 22"),
+        ("https://example.com/a.png", {"allowed_sources": "https://other.test/"}, "not among the allowed sources"),
+    ],
+)
+def test_a_picture_that_no_origin_serves_is_refused(name: str, url: str, given: dict[str, str], told: str) -> None:
+    found = mistakes(**{f"{name}_url": url}, **given)
+    assert found.startswith(f"IMGPROXY_{name.upper()}_URL: ")
+    assert told in found
+    assert found.endswith(f"or a file in IMGPROXY_{name.upper()}_PATH")
+
+
+def test_a_picture_that_an_origin_may_serve_is_not_asked_for_yet(tmp_path: Path) -> None:
+    for url in ("https://example.com/a.png", "http://10.0.0.1/", "local:///missing.png"):
+        given = {"allow_private_source_addresses": "1", "local_filesystem_root": str(tmp_path)}
+        assert read(watermark_url=url, **given).configured.watermark_url == url

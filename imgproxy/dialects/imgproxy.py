@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from imgproxy.environment import GoBool, RoomSettings, Words
 from imgproxy.errors import BadOption, InvalidUrl
+from imgproxy.fields import is_path
 from imgproxy.formats import BY_NAME
 from imgproxy.geometry import Fit
 from imgproxy.model import ImageRequest, SourceRef
@@ -23,6 +24,7 @@ from imgproxy.options.values import as_text, from_base64, percent_decoded
 
 # A collapsed "scheme:/x"; "local" has an empty host, so it gets one slash more.
 _COLLAPSED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(?!/)")
+_SEPARATOR = re.compile(r"(?:(?![A-Za-z0-9/?#%])[!-~])+")
 _REFERENCE = re.compile(r"\$\{([0-9]{1,3})\}")
 
 
@@ -44,20 +46,30 @@ Replacements = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_replaceme
 
 def _prefix(value: str) -> str:
     """With one slash before it and none behind; empty if there is nothing between."""
+    if not is_path(value):
+        raise ValueError("expected a path such as /images, without blanks, braces, escapes or a query")
     bare = value.strip("/")
     return f"/{bare}" if bare else ""
 
 
+def _separator(value: str) -> str:
+    if not _SEPARATOR.fullmatch(value):
+        raise ValueError(
+            "expected one of , ; : ! $ & ' ( ) * + = @ ~ _ - . or several: letters and digits are in names and values,"
+            " and / ? # % have a meaning in URLs"
+        )
+    return value
+
+
 Prefix = Annotated[str, AfterValidator(_prefix)]
+Separator = Annotated[str, AfterValidator(_separator)]
 
 
 class DialectSettings(RoomSettings):
     """How URLs are written."""
 
     path_prefix: Prefix = Field(default="", description="Path that all URLs begin with.")
-    arguments_separator: str = Field(
-        default=":", min_length=1, description="What separates the arguments of an option."
-    )
+    arguments_separator: Separator = Field(default=":", description="What separates the arguments of an option.")
     base_url: str = Field(default="", description="Put before every source URL that does not begin with it.")
     url_replacements: Replacements = Field(
         default=(),

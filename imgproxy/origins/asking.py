@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,7 +12,9 @@ import httpx
 from imgproxy.errors import SchemeForbidden, SourceForbidden, SourceUnreachable, TooManyRedirects
 from imgproxy.origins import targets
 from imgproxy.origins.allowed import AllowedSources
+from imgproxy.origins.failures import translated
 from imgproxy.origins.files import FilesTransport
+from imgproxy.origins.guard import AddressRefused, checker
 from imgproxy.origins.health import Health, Trial
 from imgproxy.origins.http import HttpTransport
 from imgproxy.origins.ports import USUAL, Ports
@@ -57,6 +60,19 @@ class Asking:
     async def aclose(self) -> None:
         for transport in set(self._transports.values()):
             await transport.aclose()
+
+    def check(self, ref: SourceRef) -> None:
+        """Raise an ``ImageError`` for a source that is never asked for, as far as its URL tells."""
+        url = self.parse(ref)
+        self.transport(url)
+        try:
+            address = ip_address(url.host)
+        except ValueError:
+            return  # a name, or nothing
+        try:
+            checker(self._settings)(str(address))
+        except AddressRefused as error:
+            raise translated(error) from None
 
     def parse(self, ref: SourceRef) -> httpx.URL:
         """The URL of a source. Raises ``RequestError``."""

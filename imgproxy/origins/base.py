@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from imgproxy import __version__
 from imgproxy.environment import ByteSize, GoBool, RoomSettings, Seconds, Words, one_word
-from imgproxy.fields import is_loop_id
+from imgproxy.fields import is_field_value, is_loop_id
 from imgproxy.origins.allowed import AllowedSources
 
 
@@ -145,6 +145,13 @@ class OriginSettings(RoomSettings):
     def _loop_id_can_be_sent(cls, name: str) -> str:
         if name and not is_loop_id(name):
             raise ValueError("expected a word of letters, digits, hyphens and dots")
+        return name
+
+    @field_validator("user_agent")
+    @classmethod
+    def _user_agent_can_be_sent(cls, name: str) -> str:
+        if not is_field_value(name):
+            raise ValueError("expected visible ASCII characters and spaces, without line ends: it is sent as a header")
         return name
 
     @field_validator("local_filesystem_root")

@@ -6,10 +6,13 @@ import math
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from imgproxy.environment import ByteSize, GoBool, RoomSettings
 from imgproxy.render.budget import Budget
+
+_MOST_WORKERS, _MOST_PER_CPU = 64, 16
+_LEAST_MEMORY, _MOST_MEMORY = 128 << 20, 1 << 40
 
 
 class PoolSettings(RoomSettings):
@@ -26,7 +29,6 @@ class PoolSettings(RoomSettings):
     )
     worker_memory: ByteSize = Field(
         default=768 << 20,
-        ge=128 << 20,
         description="Memory that one render process may use. Sources that would need more are refused by their header; "
         "a process that takes more is killed, and its request is answered with 422.",
         json_schema_extra={
@@ -52,6 +54,23 @@ class PoolSettings(RoomSettings):
         description="Refuse to start where the sandbox of the render processes is not complete: without Landlock or "
         "seccomp, or as root without the right to change the user. Otherwise what is missing is logged.",
     )
+
+    @field_validator("workers")
+    @classmethod
+    def _are_not_more_than_can_live(cls, workers: int) -> int:
+        if workers > (most := max(_MOST_WORKERS, _MOST_PER_CPU * available_cpus())):
+            raise ValueError(
+                f"expected at most {most}: each is a process that keeps a core busy, and this machine has "
+                f"{available_cpus()}; 0 takes one for each"
+            )
+        return workers
+
+    @field_validator("worker_memory")
+    @classmethod
+    def _is_room_to_live_in(cls, size: int) -> int:
+        if not _LEAST_MEMORY <= size <= _MOST_MEMORY:
+            raise ValueError('expected a size from "128MiB", in which a process can just live, to "1024GiB"')
+        return size
 
     @property
     def budget(self) -> Budget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import stat
@@ -15,6 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 BACKLOG = 2048
+
+_REMEDIES = {
+    errno.EADDRINUSE: "stop what listens there, or choose another port",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address: write one that has, or none, as in :8080",
+    errno.EACCES: "ports below 1024 and other users' directories need privileges: choose a higher port, or a path",
+    errno.ENOENT: "make the directory of the socket first",
+}
+
+
+class CannotListen(OSError):
+    """An address that cannot be had: what it is, why, and what to do."""
+
+    def __init__(self, variable: str, bind: str, cause: OSError) -> None:
+        reason, remedy = cause.strerror or str(cause), _REMEDIES.get(cause.errno or 0)
+        if isinstance(cause, socket.gaierror):
+            remedy = "write an address, or a name that can be looked up"
+        elif cause.errno:
+            reason = os.strerror(cause.errno)  # socket puts the address into theirs
+        said = f"{variable}: cannot listen at {bind}: {reason}"
+        super().__init__(f"{said}; {remedy}" if remedy else said)
+
 
 _INET = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})")
 
@@ -39,10 +61,16 @@ class Address:
 
 
 @contextmanager
-def listening(text: str) -> Generator[socket.socket]:
-    """A socket that listens at an address, closed at the end. Raises ``ValueError`` or as ``listen``."""
-    address = Address.parse(text)
-    with listen(address) as listener:
+def listening(text: str, variable: str) -> Generator[socket.socket]:
+    """A socket that listens at an address, closed at the end. Raises ``CannotListen``; ``variable`` says where."""
+    try:
+        address = Address.parse(text)
+        listener = listen(address)
+    except ValueError as error:
+        raise CannotListen(variable, text, OSError(str(error))) from None
+    except OSError as error:
+        raise CannotListen(variable, text, error) from error
+    with listener:
         try:
             yield listener
         finally:

@@ -11,8 +11,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, field_validator
 
 from imgproxy.clock import unix_seconds
-from imgproxy.environment import GoBool, RoomSettings, Seconds
-from imgproxy.fields import is_field_value
+from imgproxy.environment import GoBool, RoomSettings, Seconds, one_word
+from imgproxy.fields import is_field_value, is_path
 from imgproxy.model import Caching, Plan, Validators
 from imgproxy.web.caching import CacheHeaders
 from imgproxy.web.disposition import content_disposition, source_name
@@ -123,6 +123,18 @@ class WebSettings(RoomSettings):
     def _is_address(cls, bind: str) -> str:
         Address.parse(bind)
         return bind
+
+    @field_validator("secret")
+    @classmethod
+    def _is_one_word(cls, secret: SecretStr) -> SecretStr:
+        return one_word(secret)
+
+    @field_validator("health_check_path")
+    @classmethod
+    def _is_path(cls, path: str) -> str:
+        if not is_path(path):
+            raise ValueError("expected a path such as /healthz, without blanks, braces, escapes or a query")
+        return path
 
     @property
     def stop_seconds(self) -> float:

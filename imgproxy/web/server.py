@@ -12,6 +12,7 @@ import logging
 import math
 import signal
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
@@ -22,7 +23,7 @@ from imgproxy.web.protocol import Prompt, limited
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Coroutine, Generator, Mapping
+    from collections.abc import Callable, Coroutine, Generator, Iterable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -51,27 +52,38 @@ class App(Prompt, Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An application with a listener of its own."""
+
+    variable: str
+    """The setting that says where."""
+    bind: str
+    app: ASGIApp
+
+
 async def run(
     app: App,
     settings: WebSettings,
     *,
     on_drain: Callable[[], None],
-    beside: Mapping[str, ASGIApp] | None = None,
+    beside: Iterable[Beside] = (),
     on_ready: Callable[[], None] | None = None,
 ) -> None:
-    """Serve ``app`` until a signal ends it; and the applications ``beside`` it, by their addresses, until after that.
+    """Serve ``app`` until a signal ends it; and the applications ``beside`` it until after that.
 
-    ``on_ready`` is called when everything listens, ``on_drain`` when the end begins. Raises ``OSError``
-    or ``ValueError`` for an address that cannot be had.
+    ``on_ready`` is called when everything listens, ``on_drain`` when the end begins. Raises ``OSError`` for an address
+    that cannot be had.
     """
+    beside = tuple(beside)
     with ExitStack() as sockets:
-        listener = sockets.enter_context(listening(settings.bind))
+        listener = sockets.enter_context(listening(settings.bind, "IMGPROXY_BIND"))
         most = most_connections()
         server = _Server(app, settings, listener, most, prompt=app)
         others = [
             # Operators send bodies, and are few.
-            _Server(other, settings, sockets.enter_context(listening(bind)), most, bodies=True)
-            for bind, other in (beside or {}).items()
+            _Server(each.app, settings, sockets.enter_context(listening(each.bind, each.variable)), most, bodies=True)
+            for each in beside
         ]
         ending = _Ending(server, settings, on_drain)
         async with asyncio.TaskGroup() as group:
@@ -82,7 +94,9 @@ async def run(
                 sequence = group.create_task(ending.sequence())
                 for each in (server, *others):
                     await each.up.wait()
-                _log.info("listening", extra={"fields": {"bind": settings.bind, "beside": list(beside or ())}})
+                _log.info(
+                    "listening", extra={"fields": {"bind": settings.bind, "beside": [each.bind for each in beside]}}
+                )
                 if on_ready is not None:
                     on_ready()
                 await serving

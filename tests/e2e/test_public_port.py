@@ -277,9 +277,9 @@ def test_errors_tell_nothing_of_the_server(development: str, tmp_path: Path) -> 
         salt=SALT,
         local_filesystem_root=str(tmp_path),
         development_errors_mode=development,
-        allowed_sources="local://,http://127.0.0.1",
+        allowed_sources="local://,http://127.0.0.1:*",
         secret=secret,
-        watermark_url=f"http://me:{secret}@127.0.0.1:1/mark.png?token={secret}",
+        watermark_url=f"http://me:{secret}@127.0.0.1:{free_port()}/mark.png?token={secret}",
     ) as server:
         sources = ["local:///gone.png", "local:///secretly", "local:///broken.png", "local:///../etc/passwd"]
         sources += ["http://127.0.0.1:1/x.png?token=hidden", "ftp://x/y", "local:///broken.png\0"]

@@ -288,8 +288,8 @@ async def a_server_is_no_different(internet: Internet) -> None:
     def ask() -> None:
         with serving(
             allow_loopback_source_addresses="0",
-            watermark_url="http://127.0.0.1/watermark",
-            fallback_image_url="http://169.254.169.254/fallback",
+            watermark_url="http://foo.localhost/watermark",
+            fallback_image_url="http://v097.test/fallback",
             download_timeout="1500ms",
         ) as server:
             for id_, url in {**vectors(), "V169": "http://127.0.0.1/"}.items():

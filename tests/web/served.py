@@ -20,7 +20,7 @@ from imgproxy.model import Client, Deadline
 from imgproxy.web.images import Images
 from imgproxy.web.ops import Ops
 from imgproxy.web.responses import WebSettings
-from imgproxy.web.server import run, start
+from imgproxy.web.server import Beside, run, start
 from tests.web.border import Call, FakeService, Outcome, reply
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def main(given: dict[str, str]) -> None:
         ops,
         settings,
         on_drain=ops.drain,
-        beside={bind: app for bind, app in ((metrics_bind, metrics.asgi()), (echo_bind, echo)) if bind},
+        beside=[Beside("", bind, app) for bind, app in ((metrics_bind, metrics.asgi()), (echo_bind, echo)) if bind],
         on_ready=say_ready,
     )
 
