@@ -45,6 +45,7 @@ _OPENERS: dict[Format, Callable[..., pyvips.Image]] = {
     AVIF: pyvips.Image.heifload_source,
     SVG: pyvips.Image.svgload_source,
 }
+_BUFFERED_SVG: Callable[..., pyvips.Image] = pyvips.Image.svgload_buffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,25 +167,13 @@ def read_header(
 
 
 def _open(source: Source, format_: Format, **arguments: object) -> pyvips.Image:
-    stream = (_in_utf8(source) if format_ is SVG else None) or _stream(source.fd)
     # "truncated": half a picture is an error, not a grey one that caches keep for a year.
-    return _OPENERS[format_](stream, access="sequential", fail_on="truncated", **arguments)
-
-
-def _in_utf8(source: Source) -> pyvips.Source | None:
-    """An SVG in an encoding that librsvg does not read, in one that it does; None for the others."""
-    body = read_all(source)
-    if (text := in_utf8(body)) == body:
-        return None
-    with os.fdopen(os.memfd_create("svg", os.MFD_CLOEXEC), "wb", buffering=0) as file:  # libvips duplicates it
-        file.write(text)
-        return _stream(file.fileno())
-
-
-def _stream(fd: int) -> pyvips.Source:
+    arguments = {"access": "sequential", "fail_on": "truncated", **arguments}
+    if format_ is SVG and (text := in_utf8(body := read_all(source))) != body:
+        return _BUFFERED_SVG(text, **arguments)
     # libvips maps the descriptor where it can; reading starts where the descriptor stands.
-    os.lseek(fd, 0, os.SEEK_SET)
-    return pyvips.Source.new_from_descriptor(fd)
+    os.lseek(source.fd, 0, os.SEEK_SET)
+    return _OPENERS[format_](pyvips.Source.new_from_descriptor(source.fd), **arguments)
 
 
 def _checked(picture: Picture, limits: Limits) -> Picture:
