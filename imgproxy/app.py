@@ -31,10 +31,11 @@ from imgproxy.overload.lag import Lag
 from imgproxy.overload.pressure import Groups, Pressure
 from imgproxy.planning import Planner
 from imgproxy.purging import Purging
+from imgproxy.readings import Rules
 from imgproxy.reloading import Reloading
 from imgproxy.render.pool import Pool
 from imgproxy.render.sandbox import LAYERS
-from imgproxy.service import Rules, Service
+from imgproxy.service import Service
 from imgproxy.signing import Signer
 from imgproxy.web import server
 from imgproxy.web.admin import Admin

@@ -11,12 +11,21 @@ from imgproxy.caches.purges import tags_of
 
 if TYPE_CHECKING:
     from imgproxy.model import Client, Plan
-    from imgproxy.service import Rules
+    from imgproxy.planning import Planner
+    from imgproxy.signing import Signer
 
 MOST = 4096
 """Readings that are remembered: 16 MB of them at the most."""
 
 _LONGEST_TARGET = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What new settings can change while the server runs: keys and presets, exchanged as one."""
+
+    signer: Signer
+    planner: Planner
 
 
 @dataclass(frozen=True, slots=True)

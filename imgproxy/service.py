@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from imgproxy.model import Caching, Client, Lifetime, Plan
     from imgproxy.origins.configured import ConfiguredPicture
     from imgproxy.origins.fetch import Origins
-    from imgproxy.planning import Planner
-    from imgproxy.signing import Signer
+    from imgproxy.readings import Rules
 
 _log = logging.getLogger("imgproxy.service")
 
@@ -53,14 +52,6 @@ class Rates(Protocol):
     def take(self, client: str, key: int | None) -> float:
         """0 if it may have one more, else the seconds to wait for it."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What new settings can change while the server runs: keys and presets, exchanged as one."""
-
-    signer: Signer
-    planner: Planner
 
 
 @dataclass(frozen=True, slots=True)

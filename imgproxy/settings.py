@@ -37,7 +37,7 @@ from imgproxy.presets import BadPresets, Presets, PresetSettings
 from imgproxy.render.settings import PoolSettings
 from imgproxy.signing import SigningSettings
 from imgproxy.web.admin import AdminSettings
-from imgproxy.web.responses import WebSettings
+from imgproxy.web.settings import WebSettings
 
 PREFIX = "IMGPROXY_"
 _ENV_FILE = f"{PREFIX}ENV_LOCAL_FILE_PATH"

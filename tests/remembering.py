@@ -55,7 +55,8 @@ from imgproxy.overload.cost import Costs
 from imgproxy.planning import Planner
 from imgproxy.presets import Presets
 from imgproxy.purging import Purging
-from imgproxy.service import Rules, Service
+from imgproxy.readings import Rules
+from imgproxy.service import Service
 from imgproxy.signing import Signer, path_of
 
 _NONE = Validators()

@@ -13,8 +13,8 @@ from imgproxy.journey import Journey
 from imgproxy.model import Client, Conditions, Deadline, Plan, Reply, SourceRef
 from imgproxy.options import Options
 from imgproxy.planning import Planner
-from imgproxy.readings import Reading, Readings
-from imgproxy.service import Pending, Rules
+from imgproxy.readings import Reading, Readings, Rules
+from imgproxy.service import Pending
 from imgproxy.signing import Signer, SigningSettings
 from tests.remembering import Remembering, remembering
 

@@ -43,8 +43,9 @@ from imgproxy.overload.admission import Admission
 from imgproxy.overload.cost import Costs
 from imgproxy.planning import Planner, PlanSettings
 from imgproxy.presets import Presets
+from imgproxy.readings import Rules
 from imgproxy.render.inline import Inline
-from imgproxy.service import Rules, Service
+from imgproxy.service import Service
 from imgproxy.signing import KeyPair, Signer, path_of
 from tests import charts
 from tests.origins.origin import descriptors, running, says, whole

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from imgproxy.model import Client, Conditions, Found
     from imgproxy.overload.buckets import Network
     from imgproxy.service import Pending
-    from imgproxy.web.responses import Answer, WebSettings
+    from imgproxy.web.responses import Answer
+    from imgproxy.web.settings import WebSettings
 
 _log = logging.getLogger("imgproxy.request")
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from imgproxy.web.exchange import Exchange
     from imgproxy.web.images import Images
-    from imgproxy.web.responses import Answer, WebSettings
+    from imgproxy.web.responses import Answer
+    from imgproxy.web.settings import WebSettings
 
 _log = logging.getLogger("imgproxy.health")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from imgproxy.web.responses import WebSettings
+    from imgproxy.web.settings import WebSettings
 
 _log = logging.getLogger("imgproxy.server")
 

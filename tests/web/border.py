@@ -33,7 +33,7 @@ from imgproxy.model import (
 from imgproxy.options import Options
 from imgproxy.overload.buckets import Network
 from imgproxy.web.images import Images
-from imgproxy.web.responses import WebSettings
+from imgproxy.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from imgproxy.service import Pending

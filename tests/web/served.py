@@ -19,8 +19,8 @@ from imgproxy.metrics import Metrics
 from imgproxy.model import Client, Deadline
 from imgproxy.web.images import Images
 from imgproxy.web.ops import Ops
-from imgproxy.web.responses import WebSettings
 from imgproxy.web.server import Beside, run, start
+from imgproxy.web.settings import WebSettings
 from tests.web.border import Call, FakeService, Outcome, reply
 
 if TYPE_CHECKING:

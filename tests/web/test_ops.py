@@ -10,7 +10,8 @@ from imgproxy.errors import WorkerLost
 from imgproxy.model import Deadline
 from imgproxy.web import ops
 from imgproxy.web.ops import Ops
-from imgproxy.web.responses import POLICY, WebSettings
+from imgproxy.web.responses import POLICY
+from imgproxy.web.settings import WebSettings
 from tests.web.border import images, reply
 
 

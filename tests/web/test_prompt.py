@@ -15,7 +15,7 @@ from imgproxy.errors import Overloaded
 from imgproxy.web.crowd import Crowd
 from imgproxy.web.ops import Ops
 from imgproxy.web.protocol import Protocol, limited
-from imgproxy.web.responses import WebSettings
+from imgproxy.web.settings import WebSettings
 from tests.web.border import Call, FakeService, Outcome, images, reply
 from tests.web.test_server import served
 

@@ -12,7 +12,8 @@ from imgproxy.freshness import FreshnessSettings
 from imgproxy.journey import Journey
 from imgproxy.model import Conditions, Rendition, Reply, Validators
 from imgproxy.web.ranges import part
-from imgproxy.web.responses import Responses, WebSettings
+from imgproxy.web.responses import Responses
+from imgproxy.web.settings import WebSettings
 from tests.web.border import plan
 
 NONE = range(0)

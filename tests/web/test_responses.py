@@ -10,7 +10,8 @@ from imgproxy.formats import SVG, WEBP
 from imgproxy.freshness import FreshnessSettings
 from imgproxy.journey import Journey
 from imgproxy.model import Caching, Conditions, Found, RawReply, Reply, Unchanged, Validators
-from imgproxy.web.responses import POLICY, Answer, Responses, WebSettings
+from imgproxy.web.responses import POLICY, Answer, Responses
+from imgproxy.web.settings import WebSettings
 from tests.web.border import BODY, plan, raw, reply, rooms
 
 NOW = 1_700_000_000.0
