@@ -78,10 +78,10 @@ def step_back() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the server decides when a render ends
     with suppress(OSError):
-        # Renders at normal priority push the p99 of what the event loop serves from 1.2 to 87 ms; so it is 1.9. Under
-        # SCHED_BATCH a kernel that preempts no system call made it 34 where it is 21 to 31 now (bench/overload.py).
+        # Renders at normal priority push the p99 of what the event loop serves from 1.2 to 87 ms; so it is 1.9. Not
+        # SCHED_IDLE, which takes a third off that under overload: beside a busy neighbour renders would hardly go on.
         os.nice(19)
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # out of memory: a worker goes first, never the server
 

@@ -172,7 +172,7 @@ def _describe(_job: Job, _: str) -> Report:
         f"environment={sorted(os.environ)}",
         f"session={os.getsid(0) == os.getpid()}",
         f"nice={os.getpriority(os.PRIO_PROCESS, 0)}",
-        f"idle={os.sched_getscheduler(0) == os.SCHED_IDLE}",
+        f"batch={os.sched_getscheduler(0) == os.SCHED_BATCH}",
         f"limits={' '.join(str(resource.getrlimit(limit)[1]) for limit in _LIMITS)}",
         f"parent_death={_parent_death_signal()}",
         f"modules={[name for name in _FORBIDDEN if name in sys.modules]}",

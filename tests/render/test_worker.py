@@ -33,7 +33,7 @@ async def test_it_has_given_up_what_it_does_not_need(pool: Pool, job: Callable[[
         "environment": "['LC_ALL', 'MALLOC_ARENA_MAX', 'PYTHONPATH', 'VIPS_CONCURRENCY']",
         "session": "True",
         "nice": "19",
-        "idle": "True",
+        "batch": "True",
         "limits": f"0 32 {1 << 30}",
         "parent_death": "9",
         "modules": "[]",
