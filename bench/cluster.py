@@ -190,6 +190,11 @@ def _log_size(cluster: Cluster) -> int:
     return (cluster.folder / "edge" / "access.log").stat().st_size
 
 
+def _failures(answers: Sequence[Got]) -> list[str]:
+    """What was said instead of a picture."""
+    return [f"{each.status} after {each.seconds:.1f} s: {each.body[:200]!r}" for each in answers if each.status != 200]
+
+
 async def routing(cluster: Cluster, pictures: Pictures, count: int, sizes: int = 6) -> dict[str, Any]:
     """Sizes of pictures through the edge: which node gets what, also while one is dead, and when it is back."""
     pictures.reset()
@@ -237,10 +242,10 @@ async def routing(cluster: Cluster, pictures: Pictures, count: int, sizes: int =
         "fetches": fetches,
         "load": dict(load),
         "worst_load": round(max(abs(each - mean) for each in load.values()) / mean, 3),
-        "failed_while_a_node_died": sum(each.status != 200 for each in dead),
+        "failed_while_a_node_died": _failures(dead),
         "requests_while_a_node_died": half * 2 + len(others),
         "moved": round(away / count, 3),
-        "failed_after_its_return": sum(each.status != 200 for each in back),
+        "failed_after_its_return": _failures(back),
         "home_again": round(home_again / count, 3),
     }
 

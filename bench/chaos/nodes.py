@@ -196,7 +196,7 @@ ROWS = (
         limit="no request fails; at most 1/3 + 2 % of the pictures move (+ 10 % for the sample)",
         run=killed,
         holds=lambda f: (
-            f["failed_while_a_node_died"] == f["failed_after_its_return"] == 0 and f["moved"] <= 0.353 + 0.1
+            f["failed_while_a_node_died"] == f["failed_after_its_return"] == [] and f["moved"] <= 0.353 + 0.1
         ),
         twin="the edge's second try",
     ),

@@ -25,9 +25,11 @@ _PIECE = 4096
 """Bytes that are parsed at a time until the answer itself has begun: 90 interim ones at most, 5 ms."""
 _MOST_BEFORE = 1 << 18
 """Bytes of all that comes before the answer's body."""
-_SLICE = 65536
+_SLICE = 16384
 """And from then on."""
 _FREE_S = 0.05
+_MOST_A_SLICE_S = 0.01
+"""What counts of one slice: Python's collector may run in it, which is not the origin's fault and takes longer."""
 _SLOWEST = 20_000_000
 """Bytes a second of processor time that an answer must be readable at; bodies of pictures are at 500 MB/s and more."""
 
@@ -57,7 +59,8 @@ class AnswerHandler(ResponseHandler):
             # Time of this thread: that others had the processor is not the origin's fault.
             started = time.thread_time()
             super().data_received(piece)
-            self._allowed_s += len(piece) / _SLOWEST - (time.thread_time() - started)
+            spent = min(time.thread_time() - started, _MOST_A_SLICE_S)
+            self._allowed_s += len(piece) / _SLOWEST - spent
             self._before += 0 if self._begun else len(piece)
             if self._allowed_s < 0 or self._before > _MOST_BEFORE:
                 self._hang_up("an answer that takes too long to read")

@@ -220,6 +220,24 @@ async def test_what_takes_too_long_to_read_is_not_read_on(
         await origins.aclose()
 
 
+async def test_a_pause_of_our_own_is_not_the_answers_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's collector may run while a piece is read, and take long."""
+    now, looked = [0.0], [0]
+
+    def thread_time() -> float:
+        looked[0] += 1
+        now[0] += 1.0 if looked[0] in (2, 6) else 0.0  # within the first and the third piece
+        return now[0]
+
+    monkeypatch.setattr("imgproxy.origins.interim.time.thread_time", thread_time)
+    body = bytes(200_000)
+    async with running(says(whole(body))) as origin:
+        origins = Origins(OriginSettings(allow_loopback_source_addresses=True))
+        assert await _fetch(origins, origin.url()) == body
+        await origins.aclose()
+    assert looked[0] > 6
+
+
 async def test_big_bodies_are_no_trouble_to_read() -> None:
     body = bytes(8_000_000)
     async with running(says(whole(body), close=False)) as origin:
