@@ -96,20 +96,6 @@ class Service:
     brownout: bool = False
     """Whether cheaper answers are given when there is no time for better ones."""
 
-    async def serve(
-        self,
-        target: str,
-        client: Client,
-        conditions: Conditions,
-        deadline: Deadline,
-        journey: Journey,
-        *,
-        crowded: bool = False,
-    ) -> Reply | Unchanged | RawReply:
-        """The answer to a raw request target (``/<signature>/<options>/<source>``). Raises ``ImageError``."""
-        begun = self.begin(target, client, conditions, deadline, journey, crowded=crowded)
-        return await self.finish(begun, conditions, deadline, journey) if isinstance(begun, Pending) else begun
-
     def begin(
         self,
         target: str,

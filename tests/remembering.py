@@ -56,7 +56,7 @@ from imgproxy.planning import Planner
 from imgproxy.presets import Presets
 from imgproxy.purging import Purging
 from imgproxy.readings import Rules
-from imgproxy.service import Service
+from imgproxy.service import Pending, Service
 from imgproxy.signing import Signer, path_of
 
 _NONE = Validators()
@@ -125,6 +125,20 @@ class Copier:
             raise self.failure
         body = os.pread(job.source.fd, job.source.size, 0) + f" {job.plan.path}".encode()
         return Report(Rendition(body, PNG, 1, 1, 1, 1))
+
+
+async def serve(
+    service: Service,
+    target: str,
+    conditions: Conditions,
+    deadline: Deadline,
+    journey: Journey,
+    *,
+    crowded: bool = False,
+) -> Reply | Unchanged | RawReply:
+    """The answer, whether or not it has to be waited for."""
+    begun = service.begin(target, Client(), conditions, deadline, journey, crowded=crowded)
+    return await service.finish(begun, conditions, deadline, journey) if isinstance(begun, Pending) else begun
 
 
 class Remembering:
@@ -199,7 +213,7 @@ class Remembering:
     ) -> Reply | Unchanged | RawReply:
         target = "/x" + path_of(url, options, base64=True)
         conditions, deadline = conditions or Conditions(), Deadline.after(10)
-        return await self.service.serve(target, Client(), conditions, deadline, Journey("id"), crowded=crowded)
+        return await serve(self.service, target, conditions, deadline, Journey("id"), crowded=crowded)
 
     async def image(self, url: str, *options: str) -> Reply:
         reply = await self.ask(url, *options)

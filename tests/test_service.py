@@ -34,7 +34,7 @@ from imgproxy.flight import Flights
 from imgproxy.freshness import FreshnessSettings
 from imgproxy.journey import Journey
 from imgproxy.making import Makings
-from imgproxy.model import Client, Conditions, Deadline, RawReply, Reply, Unchanged
+from imgproxy.model import Conditions, Deadline, RawReply, Reply, Unchanged
 from imgproxy.negotiation import Negotiator
 from imgproxy.origins.base import OriginSettings
 from imgproxy.origins.configured import ConfiguredSettings, fallback, watermark
@@ -49,6 +49,7 @@ from imgproxy.service import Service
 from imgproxy.signing import KeyPair, Signer, path_of
 from tests import charts
 from tests.origins.origin import descriptors, running, says, whole
+from tests.remembering import serve as answer
 
 NOW = 2_000_000_000
 PAIR = KeyPair(b"key", b"salt")
@@ -117,9 +118,7 @@ async def serve(
     service: Service, source: str, *options: str, conditions: Conditions | None = None, journey: Journey | None = None
 ) -> Reply | Unchanged | RawReply:
     target = SIGNER.sign(path_of(f"local:///{source}", options))
-    return await service.serve(
-        target, Client(), conditions or Conditions(), Deadline.after(10), journey or Journey("id")
-    )
+    return await answer(service, target, conditions or Conditions(), Deadline.after(10), journey or Journey("id"))
 
 
 async def reply(service: Service, source: str, *options: str) -> Reply:
@@ -144,7 +143,7 @@ async def test_a_signed_target_becomes_an_image(make: Make, root: Path) -> None:
 async def test_nothing_is_fetched_for_a_wrong_signature(make: Make) -> None:
     journey = Journey("id")
     with pytest.raises(BadSignature):
-        await make().serve("/forged/plain/local:///photo.png", Client(), Conditions(), Deadline.after(1), journey)
+        await answer(make(), "/forged/plain/local:///photo.png", Conditions(), Deadline.after(1), journey)
     assert (journey.plan, journey.stages) == (None, {})
 
 
@@ -185,10 +184,10 @@ async def test_an_origin_without_tags_is_compared_by_the_result(make: Make) -> N
     service = make()
     async with running(says(whole(charts.tiny(9)))) as origin:
         target = SIGNER.sign(path_of(origin.url("/photo")))
-        first = await service.serve(target, Client(), Conditions(), Deadline.after(10), Journey("id"))
+        first = await answer(service, target, Conditions(), Deadline.after(10), Journey("id"))
         assert isinstance(first, Reply)
         known = Conditions(first.validators.etag)
-        again = await service.serve(target, Client(), known, Deadline.after(10), Journey("id"))
+        again = await answer(service, target, known, Deadline.after(10), Journey("id"))
     assert isinstance(again, Unchanged)
     assert again.validators == first.validators
 

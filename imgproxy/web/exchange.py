@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from imgproxy.errors import ImageError, InternalError
 from imgproxy.journey import Journey
 from imgproxy.model import Conditions, Deadline
+from imgproxy.web.heads import joined
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -66,7 +67,8 @@ class Exchange:
             return begun
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         client = scope.get("client")
-        return cls(scope["method"], raw.partition(b"?")[0], _headers(scope["headers"]), client[0] if client else None)
+        headers = joined((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+        return cls(scope["method"], raw.partition(b"?")[0], headers, client[0] if client else None)
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -136,12 +138,3 @@ class Exchange:
         await send({"type": "http.response.body", "body": body, "more_body": False})
         self.body_bytes += len(body)
         self.finished = True
-
-
-def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The request headers by lower-case name; repeated ones joined (RFC 9110 §5.3)."""
-    headers: dict[str, str] = {}
-    for name, value in pairs:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_FIELDS = 256
 """Most header lines; browsers send about 20, a chain of proxies some more."""
@@ -78,10 +82,14 @@ def read(head: bytes) -> Head:
 
 
 def _headers(fields: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in fields.decode("latin-1").split("\r\n")[:-1])
+    return joined((name.lower(), value.strip(" \t")) for name, _, value in lines)
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Header fields by name; the values of repeated ones joined (RFC 9110 §5.3)."""
     headers: dict[str, str] = {}
-    for line in fields.decode("latin-1").split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        name, value = name.lower(), value.strip(" \t")
+    for name, value in pairs:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
