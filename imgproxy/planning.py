@@ -208,8 +208,8 @@ class Planner:
 
         Later ones win: settings of the server, client hints, the preset ``default``, the URL.
         """
-        asked = tuple(self._presets.expand(request.settings))
-        options = self._base.merge(_hints(client)).merge(self._presets.default()).merge(asked)
+        resolved = self._presets.resolve(request.settings, request.source.url)
+        options = self._base.merge(_hints(client)).merge(resolved.default).merge(resolved.asked)
         self._check_permission(options)
         watermark = self._watermark if options[Watermark].opacity > 0 else ""
         kept = options.without(*_RESOLVED, *(() if watermark else (Watermark,)))
@@ -230,7 +230,7 @@ class Planner:
                 options[ReturnAttachment].enabled,
                 options[Expires].at,
                 options[CacheTags].tags,
-                tuple(sorted(self._presets.applied(request.settings))),
+                resolved.names,
             ),
         )
 

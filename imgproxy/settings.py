@@ -33,7 +33,8 @@ from imgproxy.origins.configured import ConfiguredSettings
 from imgproxy.overload.admission import OverloadSettings
 from imgproxy.overload.buckets import RateSettings
 from imgproxy.planning import PlanSettings
-from imgproxy.presets import BadPresets, Presets, PresetSettings
+from imgproxy.presets import BadPresets, Presets
+from imgproxy.presets.settings import PresetSettings
 from imgproxy.render.settings import PoolSettings
 from imgproxy.signing import SigningSettings
 from imgproxy.web.admin import AdminSettings
@@ -103,8 +104,7 @@ class Settings:
     @property
     def files(self) -> tuple[Path, ...]:
         """Those that these settings were read from, and that may change while the server runs."""
-        presets = self.preset.presets_path
-        named = (self.file, self.signing.key_path, self.signing.salt_path, Path(presets) if presets else None)
+        named = (self.file, self.signing.key_path, self.signing.salt_path, *self.preset.files)
         return tuple(path for path in named if path is not None)
 
 
@@ -160,15 +160,8 @@ def _given(room: type[BaseModel], given: Mapping[str, str]) -> Iterator[tuple[st
 def _presets(rooms: Mapping[str, Any], mistakes: list[str]) -> Presets | None:
     """The presets that the settings name; what is wrong with them is added to ``mistakes``."""
     settings: PresetSettings = rooms["preset"]
-    lines = settings.listed()
     try:
-        lines += settings.filed()
-    except OSError as error:
-        mistakes.append(f"IMGPROXY_PRESETS_PATH: {error.strerror}: {settings.presets_path}")
-    except UnicodeDecodeError:
-        mistakes.append(f"IMGPROXY_PRESETS_PATH: {settings.presets_path} is not UTF-8 text")
-    try:
-        presets = Presets.parse(lines, rooms["dialect"].arguments_separator)
+        presets = settings.read(rooms["dialect"].arguments_separator)
     except BadPresets as error:
         mistakes += str(error).splitlines()
         return None

@@ -35,7 +35,6 @@ PURE = (
     "signing",
     "negotiation",
     "planning",
-    "presets",
     "environment",
     "model",
     "errors",
@@ -78,6 +77,12 @@ def test_every_option_in_its_folder_is_in_the_tuple() -> None:
 def test_tests_mirror_the_pure_half(module: str) -> None:
     assert (ROOT / "imgproxy" / f"{module}.py").is_file()
     assert (ROOT / "tests" / f"test_{module}.py").is_file()
+
+
+@pytest.mark.parametrize("module", ["files", "lines", "places", "typed"])
+def test_tests_mirror_the_presets(module: str) -> None:
+    assert (ROOT / "imgproxy" / "presets" / f"{module}.py").is_file()
+    assert (ROOT / "tests" / "presets" / f"test_{module}.py").is_file()
 
 
 @pytest.mark.parametrize("module", [each.name for each in pkgutil.iter_modules([str(ROOT / "imgproxy" / "dialects")])])

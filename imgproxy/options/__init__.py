@@ -98,9 +98,27 @@ EFFECTS = (Blur, Sharpen, Pixelate)
 _SPELLINGS: dict[str, tuple[type[Option], Spelling]] = {
     name: (option, spelling) for option in OPTIONS for spelling in option.spellings for name in spelling.names
 }
+LONG_NAMES = tuple(spelling.names[0] for option in OPTIONS for spelling in option.spellings)
+"""Each spelling's first name."""
+
 _PLACES: dict[type[Option], int] = {option: place for place, option in enumerate(OPTIONS)}
 
 O = TypeVar("O", bound=Option)  # noqa: E741 - it is an option
+
+
+def spelling_of(name: str) -> tuple[type[Option], Spelling]:
+    """The option of a name, and the spelling that it has there. Raises ``BadOption``."""
+    if name not in _SPELLINGS:
+        close = difflib.get_close_matches(name, _SPELLINGS, n=1)
+        raise BadOption(f"unknown option {name!r}" + (f", did you mean {close[0]!r}?" if close else ""))
+    return _SPELLINGS[name]
+
+
+def spelled(name: str) -> frozenset[tuple[type[Option], str]]:
+    """The fields, each with its option, that a name can set. Raises ``BadOption``."""
+    option, spelling = spelling_of(name)
+    further = spelled(spelling.rest) if spelling.rest else frozenset[tuple[type[Option], str]]()
+    return frozenset((option, field) for field in spelling.fields) | further
 
 
 def read_segment(name: str, texts: Sequence[str]) -> tuple[Setting, ...]:
@@ -108,10 +126,7 @@ def read_segment(name: str, texts: Sequence[str]) -> tuple[Setting, ...]:
 
     Raises ``BadOption``.
     """
-    if name not in _SPELLINGS:
-        close = difflib.get_close_matches(name, _SPELLINGS, n=1)
-        raise BadOption(f"unknown option {name!r}" + (f", did you mean {close[0]!r}?" if close else ""))
-    option, spelling = _SPELLINGS[name]
+    option, spelling = spelling_of(name)
     cut = len(spelling.fields) if spelling.rest else len(texts)
     own, rest = texts[:cut], texts[cut:]
     try:

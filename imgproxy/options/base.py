@@ -42,11 +42,13 @@ class Argument:
     kind: Kind
     default: object
     meaning: str
+    key: str
+    """Its name in preset files."""
 
 
-def arg(kind: Kind, default: Any, meaning: str) -> Any:  # noqa: ANN401 - typed by the field
-    """A dataclass field that is an argument of the option."""
-    return field(default=default, metadata={"kind": kind, "meaning": meaning})
+def arg(kind: Kind, default: Any, meaning: str, key: str = "") -> Any:  # noqa: ANN401 - typed by the field
+    """A dataclass field that is an argument of the option; ``key`` is its name in preset files, if not the field's."""
+    return field(default=default, metadata={"kind": kind, "meaning": meaning, "key": key})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,13 @@ class Option:
     def arguments(cls) -> Mapping[str, Argument]:
         """The fields in order of declaration."""
         return {
-            each.name: Argument(each.name, each.metadata["kind"], each.default, each.metadata["meaning"])
+            each.name: Argument(
+                each.name,
+                each.metadata["kind"],
+                each.default,
+                each.metadata["meaning"],
+                each.metadata["key"] or each.name,
+            )
             for each in fields(cls)
             if each.default is not MISSING
         }

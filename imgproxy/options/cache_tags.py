@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from imgproxy.errors import BadOption
 from imgproxy.options.base import Option, Setting, Spelling, arg
@@ -17,7 +18,8 @@ _LONGEST = 128
 class CacheTags(Option):
     """Tag the result, so that `POST /purge` and CDNs can drop it together with others of the tag.
 
-    Percent-encoded; printable ASCII without spaces, commas and quotes. At most 16 tags of 128 characters.
+    Percent-encoded; printable ASCII without spaces, commas and quotes. At most 16 tags of 128 characters. Tags add up
+    with those of presets.
     """
 
     tags: tuple[str, ...] = arg(Text(), (), "The tags.")
@@ -36,6 +38,9 @@ class CacheTags(Option):
         if len(tags) > _MOST:
             raise BadOption(f"expected at most {_MOST} tags, got {len(tags)}")
         return Setting(cls, (("tags", tuple(tags)),))
+
+    def merge(self, setting: Setting) -> Self:
+        return type(self)(tuple(sorted({*self.tags, *dict(setting.values)["tags"]})))
 
     def write(self) -> Iterator[str]:
         if self.tags:

@@ -17,7 +17,7 @@ class Canvas(Option):
     """A larger canvas, and where the image lies on it. Not an option itself."""
 
     enabled: bool = arg(Bool(), False, "Extend a smaller image.")
-    anchor: Anchor = arg(Choice(_ANCHORS), Anchor.CENTER, "Where the image lies on the canvas.")
+    anchor: Anchor = arg(Choice(_ANCHORS), Anchor.CENTER, "Where the image lies on the canvas.", "gravity")
     x: float = arg(OFFSET, 0.0, "Horizontal offset: 1 or more is px, below is a share of the canvas.")
     y: float = arg(OFFSET, 0.0, "Vertical offset.")
 

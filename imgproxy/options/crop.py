@@ -22,7 +22,7 @@ class Crop(Option):
 
     width: float = arg(Number(0), 0.0, "Width.")
     height: float = arg(Number(0), 0.0, "Height.")
-    anchor: Anchor | None = arg(Choice(_ANCHORS), None, "What to hold on to; as `gravity` if not given.")
+    anchor: Anchor | None = arg(Choice(_ANCHORS), None, "What to hold on to; as `gravity` if not given.", "gravity")
     x: float = arg(OFFSET, 0.0, "Horizontal offset: 1 or more is px of the source, below is a share of it.")
     y: float = arg(OFFSET, 0.0, "Vertical offset.")
 

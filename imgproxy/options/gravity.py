@@ -19,7 +19,7 @@ class Gravity(Option):
     Offsets from a side push inwards. A new type keeps earlier offsets, except `sm`.
     """
 
-    anchor: Anchor = arg(Choice(_ANCHORS), Anchor.CENTER, "What to hold on to.")
+    anchor: Anchor = arg(Choice(_ANCHORS), Anchor.CENTER, "What to hold on to.", "type")
     x: float = arg(
         OFFSET,
         0.0,

@@ -19,7 +19,7 @@ class Resize(Option):
     grows.
     """
 
-    fit: Fit = arg(Choice(tuple(Fit)), Fit.FIT, "How the image goes into the box.")
+    fit: Fit = arg(Choice(tuple(Fit)), Fit.FIT, "How the image goes into the box.", "type")
     width: int = arg(Whole(unit="px"), 0, "Width of the box; 0 keeps the ratio.")
     height: int = arg(Whole(unit="px"), 0, "Height of the box; 0 keeps the ratio.")
     enlarge: bool = arg(Bool(), False, "Also enlarge an image that is smaller than the box.")

@@ -19,7 +19,7 @@ class Watermark(Option):
     """
 
     opacity: float = arg(Number(0, 1), 0.0, "How opaque the mark is; 0 switches it off.")
-    anchor: Anchor = arg(Choice((*COMPASS, Anchor.REPLICATE)), Anchor.CENTER, "Where the mark lies.")
+    anchor: Anchor = arg(Choice((*COMPASS, Anchor.REPLICATE)), Anchor.CENTER, "Where the mark lies.", "position")
     x: float = arg(
         OFFSET,
         0.0,

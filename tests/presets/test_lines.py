@@ -6,7 +6,8 @@ import pytest
 
 from imgproxy.errors import UnknownPreset
 from imgproxy.options import Options, read_segment
-from imgproxy.presets import BadPresets, Presets, PresetSettings
+from imgproxy.presets import BadPresets, Presets
+from imgproxy.presets.settings import PresetSettings
 from tests.options.reading import read
 
 
@@ -112,19 +113,19 @@ def test_another_separator() -> None:
     assert expanded(known, "pr:a") == read("rs:fill:300/q:5")
 
 
-def test_settings_give_lines_with_their_places(tmp_path: Path) -> None:
+def test_lines_of_the_file_override_those_of_the_variable(tmp_path: Path) -> None:
     file = tmp_path / "presets.conf"
     file.write_text("# a comment\n\n  thumb=w:2  \nnew=h:3\n", encoding="utf-8")
     settings = PresetSettings.model_validate(
-        {"presets": "thumb=w:1| ;|card=q:5", "presets_separator": "|", "presets_path": str(file)}
+        {"presets": "thumb=w:1| |card=q:5", "presets_separator": "|", "presets_path": str(file)}
     )
-    assert settings.listed() + settings.filed() == [
-        ("IMGPROXY_PRESETS, preset 1", "thumb=w:1"),
-        ("IMGPROXY_PRESETS, preset 2", ";"),
-        ("IMGPROXY_PRESETS, preset 3", "card=q:5"),
-        ("presets.conf, line 3", "thumb=w:2"),
-        ("presets.conf, line 4", "new=h:3"),
-    ]
+    known = settings.read(":")
+    assert {name: known[name].place for name in known.names} == {
+        "thumb": "presets.conf, line 3",
+        "card": "IMGPROXY_PRESETS, preset 3",
+        "new": "presets.conf, line 4",
+    }
+    assert expanded(known, "pr:thumb") == read("w:2")
 
 
 def test_later_definitions_win() -> None:
@@ -132,5 +133,5 @@ def test_later_definitions_win() -> None:
 
 
 def test_no_settings_no_presets() -> None:
-    assert PresetSettings().listed() + PresetSettings().filed() == []
-    assert PresetSettings.model_validate({"presets_path": ""}).presets_path is None
+    assert PresetSettings().read(":").names == ()
+    assert PresetSettings.model_validate({"presets_path": ""}).files == ()

@@ -1,0 +1,26 @@
+"""The command line, a file for each group of verbs. Bare, it serves."""
+
+from __future__ import annotations
+
+import click
+
+from imgproxy.cli.edge import nginx
+from imgproxy.cli.machine import doctor
+from imgproxy.cli.pictures import render
+from imgproxy.cli.remembered import purge
+from imgproxy.cli.serving import demo, health, serve, version
+from imgproxy.cli.urls import explain, sign
+
+COMMANDS = (serve, demo, sign, explain, render, purge, nginx, doctor, health, version)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """An image transformation server: a signed URL in, the right image out."""
+    if context.invoked_subcommand is None:
+        context.invoke(serve)
+
+
+for each in COMMANDS:
+    main.add_command(each)
