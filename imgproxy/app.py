@@ -127,6 +127,7 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
                 caches.remote.leases,
                 caches.kin if settings.overload.brownout else None,
                 settings.web.timeout,
+                caches.mezzanines,
             ),
             fallback=stand_in,
             lifetime=lifetime,

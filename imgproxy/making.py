@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from imgproxy.caches.base import TierDown
 from imgproxy.caches.leases import new_token
+from imgproxy.caches.mezzanines import Mezzanines
 from imgproxy.caches.poison import KILLS, subject_of
 from imgproxy.caches.refusals import may_pass
 from imgproxy.caches.results import Use
@@ -100,6 +101,7 @@ class Makings:
     leases: Leases | None = None
     kin: Kin | None = None
     patience: float = 10.0
+    mezzanines: Mezzanines = field(default_factory=partial(Mezzanines, 0))
     _resting: OrderedDict[str, float] = field(default_factory=OrderedDict[str, float], init=False)
 
     async def make(
@@ -217,17 +219,18 @@ class Makings:
     async def _place(self, order: Order, known: Provenance | None, deadline: Deadline) -> AsyncGenerator[Turn]:
         """A place, and a turn at the origin. Who has to wait for a slow origin gives his place to others meanwhile."""
         source, limits, work = order.plan.source, order.plan.limits, self.costs.expected(order.plan)
-        async with self.admission.slot(work, deadline):
-            turn = self.sources.turn_at_once(source, limits.source_bytes, known, max(order.marks))
-            if turn is not None:
-                try:
-                    yield turn
-                finally:
-                    turn.leave()
-                return
-        async with self.sources.turn(source, deadline) as turn, self.admission.slot(work, deadline):
-            turn.begin()
-            yield turn
+        with self.mezzanines.wanting(source.url):
+            async with self.admission.slot(work, deadline):
+                turn = self.sources.turn_at_once(source, limits.source_bytes, known, max(order.marks))
+                if turn is not None:
+                    try:
+                        yield turn
+                    finally:
+                        turn.leave()
+                    return
+            async with self.sources.turn(source, deadline) as turn, self.admission.slot(work, deadline):
+                turn.begin()
+                yield turn
 
     async def _render(
         self, order: Order, source: Source, told: Provenance, deadline: Deadline, journey: Journey
@@ -241,7 +244,7 @@ class Makings:
                     await self.poison.check(each, known)
                 started = time.monotonic()
                 try:
-                    rendition = await self._rendered(order.plan, source, deadline, journey)
+                    rendition = await self._rendered(order.plan, source, told, deadline, journey)
                 except ImageError as error:
                     guilty = self._guilty(error, time.monotonic() - started, subject, wish)
                     if guilty and await self.poison.blame(guilty, known) >= KILLS:
@@ -266,13 +269,20 @@ class Makings:
         alone = isinstance(error, SourceTooExpensive) or seconds > self.patience / 2
         return wish if alone else ""
 
-    async def _rendered(self, plan: Plan, source: Source, deadline: Deadline, journey: Journey) -> Rendition:
+    async def _rendered(
+        self, plan: Plan, source: Source, told: Provenance, deadline: Deadline, journey: Journey
+    ) -> Rendition:
         journey.source_bytes = source.size
         mark = await self._mark(deadline) if plan.options[Watermark].opacity else None
         try:
-            async with self.admission.turn(self.costs.weighed(plan, source), deadline):
+            # The loan first: who waits for another's mezzanine must not have the turn that the other needs.
+            async with (
+                self.mezzanines.loan(plan, told, self.costs.pixels(plan, source), deadline) as loan,
+                self.admission.turn(self.costs.weighed(plan, source), deadline),
+            ):
                 with journey.stage("processing"):
-                    report = await self.renderer.render(Job(plan, source, mark), deadline)
+                    report = await self.renderer.render(Job(plan, source, mark, loan.mezzanine), deadline)
+                loan.made = report.raster
         finally:
             if mark is not None:
                 mark.close()

@@ -196,10 +196,11 @@ class Provenance:
 
     def is_version_of(self, other: Provenance) -> bool:
         """Whether both speak of the same bytes, as far as the origin tells."""
-        return self._version is not None and self._version == other._version
+        return self.version is not None and self.version == other.version
 
     @property
-    def _version(self) -> str | None:
+    def version(self) -> str | None:
+        """What tells these bytes from others of the same URL, as far as anything does."""
         return self.validators.etag or self.validators.last_modified or self.digest or None
 
 
@@ -229,6 +230,32 @@ class StillGood:
     caching: Caching = Caching()
 
 
+MEZZANINE_PIXELS = 7_500_000
+"""Most that a mezzanine has: 22 MB, half the sides of 30 megapixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """Raw pixels: rows from top to bottom, a byte for each band."""
+
+    width: int
+    height: int
+    bands: int
+
+    @property
+    def bytes(self) -> int:
+        return self.width * self.height * self.bands
+
+
+@dataclass(frozen=True, slots=True)
+class Mezzanine:
+    """A source's pixels, decoded and shrunk, in a file; several sizes of it are made from them."""
+
+    fd: int
+    raster: Raster | None = None
+    """What is in the file; None if the job is to put it there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Work for a render process: a plan, its source and, where the plan has one, the watermark."""
@@ -236,6 +263,7 @@ class Job:
     plan: Plan
     source: Source
     watermark: Source | None = None
+    mezzanine: Mezzanine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +350,8 @@ class Report:
     vips_peak_bytes: int = 0
     vips_allocations: int = 0
     """libvips' own bookkeeping after the render."""
+    raster: Raster | None = None
+    """What was put into the job's mezzanine."""
 
 
 @dataclass(frozen=True, slots=True)

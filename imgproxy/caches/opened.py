@@ -16,6 +16,7 @@ from imgproxy.caches.connecting import connect
 from imgproxy.caches.kin import Kin
 from imgproxy.caches.leases import Leases
 from imgproxy.caches.memory import Memory
+from imgproxy.caches.mezzanines import Mezzanines
 from imgproxy.caches.poison import Poison
 from imgproxy.caches.purges import Purges
 from imgproxy.caches.redis import RedisTier
@@ -50,6 +51,7 @@ class Caches:
     memory: Memory
     results: Results
     sources: Sources
+    mezzanines: Mezzanines
     refusals: Refusals
     poison: Poison
     kin: Kin
@@ -61,14 +63,17 @@ class Caches:
         """Give half of the memory back: the machine needs it."""
         self.memory.shrink()
         self.sources.shrink()
+        self.mezzanines.shrink()
 
     def state(self, flights: Flights[Any]) -> CacheState:
         """What has been counted; ``flights`` are the makings under way."""
-        sources, behind, memory, remote = self.sources, self.behind, self.memory, self.remote
+        behind, memory, remote = self.behind, self.memory, self.remote
+        before = {"source": self.sources, "mezzanine": self.mezzanines}
+        found = {(name, how): count for name, tier in before.items() for how, count in tier.found.items()}
         return CacheState(
-            asked={**self.results.asked, **{("source", found): count for found, count in sources.found.items()}},
-            bytes={memory.name: memory.bytes, "source": sources.bytes},
-            entries={memory.name: memory.entries, "source": sources.entries},
+            asked={**self.results.asked, **found},
+            bytes={memory.name: memory.bytes, **{name: tier.bytes for name, tier in before.items()}},
+            entries={memory.name: memory.entries, **{name: tier.entries for name, tier in before.items()}},
             evictions=dict(memory.evictions),
             writes={"done": behind.written, "dropped": behind.dropped, "failed": behind.failed},
             pending_bytes=behind.pending_bytes,
@@ -148,7 +153,10 @@ async def opened(
             if loop is not None:
                 stack.push_async_callback(ended, asyncio.get_running_loop().create_task(loop.run()))
         stack.callback(_warn_of_pending, remote.bulletin)
-        yield Caches(memory, results, sources, refusals, Poison(remote.shards), Kin(), purges, behind, remote)
+        mezzanines = Mezzanines(settings.mezzanine_cache_size)
+        yield Caches(
+            memory, results, sources, mezzanines, refusals, Poison(remote.shards), Kin(), purges, behind, remote
+        )
 
 
 def _connect_redis(

@@ -20,6 +20,12 @@ class CacheSettings(RoomSettings):
         ge=0,
         description="Bytes of originals kept, so that many sizes of a picture are one download; 0 keeps none.",
     )
+    mezzanine_cache_size: ByteSize = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        description="Bytes of decoded pixels kept, up to 22 MB for a JPEG of 6 megapixels or more of which several sizes "
+        "are wanted: they are made from one decode. 0 decodes for each size.",
+    )
     redis_url: SecretStr = Field(
         default=SecretStr(""),
         description="Redis that nodes share results, leases and purges through: `redis://[user:password@]host:port/db`,"

@@ -75,12 +75,19 @@ class Costs:
 
     def weighed(self, plan: Plan, source: Source) -> Work:
         """The cost of a plan whose source is here: its kind and its size in bytes are known."""
+        return self._work(plan, self._seen(plan, source))
+
+    def pixels(self, plan: Plan, source: Source) -> float:
+        """How many pixels a source has that is here, as far as its kind and its size in bytes tell."""
+        return self._seen(plan, source).pixels
+
+    def _seen(self, plan: Plan, source: Source) -> _Known:
         format_ = sniff(os.pread(source.fd, SNIFF_BYTES, 0))
         known = self._known.get(plan.source.url)
         pixels = known.pixels if known is not None else source.size * _PIXELS_A_BYTE.get(format_ or JPEG, 1.0)
         if plan.limits.source_pixels:
             pixels = min(pixels, plan.limits.source_pixels)
-        return self._work(plan, _Known(format_, pixels))
+        return _Known(format_, pixels)
 
     def learn(self, plan: Plan, source: Source, report: Report) -> None:
         """Remember the size of a source that was rendered, and how far off the guess was."""

@@ -85,24 +85,25 @@ class Picture:
 
     def load_at_least(self, needed: float, rules: Rules = BALANCED) -> pyvips.Image:
         """The first page, shrunk on load as far as a further shrink by ``needed`` allows without harm."""
-        shrink = self._shrink(needed, rules)
-        if self.format is JPEG:
-            return self.load(shrink=shrink) if shrink > 1 else self.load()
-        if self.format is WEBP:
-            return self.load(scale=1 / shrink) if shrink > 1 else self.load()
         if self.format is SVG:
             return self.load(scale=self.scale / needed)
         if self.format is AVIF and not self.thumbnail and needed > 1:
             return self._smaller_version(needed) or self.load()
-        return self.load()
+        return self.shrunk(self.shrink(needed, rules))
+
+    def shrunk(self, shrink: int) -> pyvips.Image:
+        """The first page of a JPEG or WebP, shrunk by its decoder; of others as it is."""
+        if shrink == 1:
+            return self.load()
+        return self.load(shrink=shrink) if self.format is JPEG else self.load(scale=1 / shrink)
 
     def loaded_size(self, needed: float, rules: Rules = BALANCED) -> Size:
         """What ``load_at_least`` decodes, or a little more."""
-        shrink = needed if self.format is SVG else self._shrink(needed, rules)
+        shrink = needed if self.format is SVG else self.shrink(needed, rules)
         return Size(math.ceil(self.size.width / shrink), math.ceil(self.size.height / shrink))
 
-    def _shrink(self, needed: float, rules: Rules) -> int:
-        """By how much the decoder shrinks a bitmap."""
+    def shrink(self, needed: float, rules: Rules = BALANCED) -> int:
+        """By how much the decoder shrinks a bitmap that has to be shrunk by ``needed``."""
         if self.size.width * self.size.height <= rules.whole_pixels:
             return 1
         if self.format is WEBP:

@@ -39,9 +39,10 @@ from imgproxy.options import (
     Watermark,
     Zoom,
 )
+from imgproxy.render import mezzanine
 from imgproxy.render.budget import Budget
 from imgproxy.render.colour import to_result_space, to_working_space
-from imgproxy.render.costs import Load, Result, check_load, check_result
+from imgproxy.render.costs import Load, Result, check_load, check_result, rendering
 from imgproxy.render.crop import with_smart_places
 from imgproxy.render.fields import integer, integers
 from imgproxy.render.load import Picture, read_all, read_header
@@ -54,7 +55,7 @@ from imgproxy.render.trim import trimmed
 from imgproxy.render.watermark import Mark
 
 if TYPE_CHECKING:
-    from imgproxy.model import Job
+    from imgproxy.model import Job, Raster
 
 _INT = pyvips.GValue.gint_type
 _INTS = pyvips.GValue.array_int_type
@@ -92,7 +93,7 @@ def run(job: Job, budget: Budget = _BUDGET) -> Report:
     if not format_.writable:
         raise UnsupportedFormat(f"{format_.name} cannot be made from {picture.format.name}")
     frames = frames if format_.animated_out else 1
-    image = _render(job, picture, format_, frames, budget)
+    image, raster = _render(job, picture, format_, frames, budget)
     loaded = time.monotonic()
 
     frame_height = image.height // frames
@@ -107,7 +108,7 @@ def run(job: Job, budget: Budget = _BUDGET) -> Report:
         source_height=picture.size.height,
         frames=frames,
     )
-    return Report(rendition, load_s=loaded - start, encode_s=time.monotonic() - loaded)
+    return Report(rendition, load_s=loaded - start, encode_s=time.monotonic() - loaded, raster=raster)
 
 
 def _passes_unprocessed(plan: Plan, format_: Format) -> bool:
@@ -169,8 +170,10 @@ def wish(plan: Plan) -> Wish:
     )
 
 
-def _render(job: Job, picture: Picture, format_: Format, frames: int, budget: Budget) -> pyvips.Image:
-    """The finished pixels in memory; several frames are stacked."""
+def _render(
+    job: Job, picture: Picture, format_: Format, frames: int, budget: Budget
+) -> tuple[pyvips.Image, Raster | None]:
+    """The finished pixels in memory; several frames are stacked. And what was put into the job's mezzanine."""
     plan = job.plan
     flip = plan.options[Flip]
     turn = replace(
@@ -201,9 +204,20 @@ def _render(job: Job, picture: Picture, format_: Format, frames: int, budget: Bu
     check_result(result, load, plan.encoding, budget)
     scene = Scene(plan, format_, turn, geometry, stored, mark, light)
     if frames > 1:
-        return _animation(picture.load(pages=frames), scene, frames)
-    image = trimmed_image or picture.load_at_least(needed, rules)
-    return _finished(frame(to_working_space(image, deep=deep), scene), scene)
+        return _animation(picture.load(pages=frames), scene, frames), None
+    raster, shared = None, job.mezzanine
+    if trimmed_image is not None:
+        image = trimmed_image
+    elif (
+        shared is not None
+        and plan.shrink_on_load
+        and mezzanine.serves(picture, shrink := picture.shrink(needed, rules))
+        and rendering(result, mezzanine.loading(shared, picture, load), plan.encoding) <= budget.allowed
+    ):
+        image, raster = mezzanine.pixels(shared, picture, shrink)
+    else:
+        image = picture.load_at_least(needed, rules)
+    return _finished(frame(to_working_space(image, deep=deep), scene), scene), raster
 
 
 def _looks_for_places(options: Options) -> bool:

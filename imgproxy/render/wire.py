@@ -15,7 +15,7 @@ import os
 import pickle
 import socket
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 from imgproxy.errors import (
@@ -30,7 +30,7 @@ from imgproxy.errors import (
     WatermarkMissing,
 )
 from imgproxy.formats import FORMATS
-from imgproxy.model import Job, Rendition, Report, Source, SourceRef
+from imgproxy.model import MEZZANINE_PIXELS, Job, Raster, Rendition, Report, Source, SourceRef
 from imgproxy.render.sandbox import LAYERS, Sandbox
 
 _JOB, _PING = b"J", b"P"
@@ -116,13 +116,16 @@ def send_request(line: Line, request: Job | Ping) -> None:
         raise InternalError(f"a job of {len(message)} bytes is too large to hand over")
     with ExitStack() as opened:
         fds = [_read_only(source.fd, opened) for source in (request.source, request.watermark) if source is not None]
+        if (mezzanine := request.mezzanine) is not None:
+            fds.append(_read_only(mezzanine.fd, opened) if mezzanine.raster else mezzanine.fd)
         socket.send_fds(line.socket, [message], fds)
 
 
 def _anonymous(job: Job) -> Job:
     """The job without its URLs: a render needs none, and a presigned one is a secret."""
     watermark = job.watermark and Source(job.watermark.fd, job.watermark.size, "")
-    return Job(replace(job.plan, source=_NOWHERE), Source(job.source.fd, job.source.size, ""), watermark)
+    plan = replace(job.plan, source=_NOWHERE)
+    return Job(plan, Source(job.source.fd, job.source.size, ""), watermark, job.mezzanine)
 
 
 def _read_only(fd: int, opened: ExitStack) -> int:
@@ -139,14 +142,15 @@ def _read_only(fd: int, opened: ExitStack) -> int:
 
 def receive_request(line: Line) -> Job | Ping:
     """The next request, in the worker. Whoever takes a job closes its sources. Raises EOFError at the end."""
-    message, fds, _, _ = socket.recv_fds(line.socket, _MAX_MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
+    message, fds, _, _ = socket.recv_fds(line.socket, _MAX_MESSAGE, 3, socket.MSG_CMSG_CLOEXEC)
     if not message:
         raise EOFError
     if message == _PING:
         return Ping()
     job = pickle.loads(memoryview(message)[1:])  # noqa: S301 - written by our parent process
     watermark = job.watermark and replace(job.watermark, fd=fds[1])
-    return replace(job, source=replace(job.source, fd=fds[0]), watermark=watermark)
+    mezzanine = job.mezzanine and replace(job.mezzanine, fd=fds[-1])
+    return replace(job, source=replace(job.source, fd=fds[0]), watermark=watermark, mezzanine=mezzanine)
 
 
 def send_answer(line: Line, answer: Answer) -> None:
@@ -187,6 +191,7 @@ def _send_report(line: Line, report: Report) -> None:
         "format": rendition.format.name,
         **{name: getattr(rendition, name) for name in _RENDITION},
         **{name: getattr(report, name) for name in (*_SECONDS, *_NUMBERS)},
+        "raster": report.raster and asdict(report.raster),
     }
     written, body = 0, memoryview(rendition.body)
     while written < len(body):
@@ -231,7 +236,7 @@ def _ready(layers: list[object]) -> Ready:
 
 
 def _report(fields: dict[str, Any], fd: int) -> Report:
-    if fields.keys() != {"size", "format", *_RENDITION, *_SECONDS, *_NUMBERS}:
+    if fields.keys() != {"size", "format", "raster", *_RENDITION, *_SECONDS, *_NUMBERS}:
         raise Garbled("not the fields of a report")
     format_ = _FORMATS.get(fields["format"]) if isinstance(fields["format"], str) else None
     if format_ is None:
@@ -242,7 +247,20 @@ def _report(fields: dict[str, Any], fd: int) -> Report:
         Rendition(_read(fd, size), format_, **sides),
         **{name: _seconds(fields, name) for name in _SECONDS},
         **{name: _integer(fields, name, 0, _MAX_NUMBER) for name in _NUMBERS},
+        raster=_raster(fields["raster"]),
     )
+
+
+def _raster(fields: dict[str, Any] | None) -> Raster | None:
+    if fields is None:
+        return None
+    if not isinstance(fields, dict) or fields.keys() != {"width", "height", "bands"}:  # pyright: ignore[reportUnnecessaryIsInstance] - it is JSON
+        raise Garbled("not the fields of a raster")
+    sides = {name: _integer(fields, name, 1, MEZZANINE_PIXELS) for name in ("width", "height")}
+    raster = Raster(**sides, bands=_integer(fields, "bands", 1, 3))
+    if raster.width * raster.height > MEZZANINE_PIXELS:
+        raise Garbled("a raster out of range")
+    return raster
 
 
 def _integer(fields: dict[str, Any], name: str, low: int, high: int) -> int:

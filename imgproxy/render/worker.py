@@ -108,6 +108,8 @@ def _answer(request: Job, run: Callable[[Job], Report], accounts: Accounts) -> w
         request.source.close()
         if request.watermark:
             request.watermark.close()
+        if request.mezzanine:
+            os.close(request.mezzanine.fd)
     return replace(report, cpu_s=time.process_time() - started, **accounts.read())
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from imgproxy.errors import BrokenImage, ImageError, InternalError, QueueFull, SourceRefused
 from imgproxy.formats import WEBP
-from imgproxy.model import Job, Rendition, Report, Source
+from imgproxy.model import Job, Mezzanine, Raster, Rendition, Report, Source
 from imgproxy.render import wire
 from imgproxy.render.sandbox import ALL, Sandbox
 from tests.render.conftest import told
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 REPORT = Report(Rendition(b"body", WEBP, 3, 2, 30, 20, 4), 0.25, 1, 0.5, 1 << 40, 1, 2, 3)
+MADE = replace(REPORT, raster=Raster(3000, 2000, 3))
 SAID = {
     "kind": "report",
     "size": 4,
@@ -41,6 +42,7 @@ SAID = {
     "vips_bytes": 1,
     "vips_peak_bytes": 2,
     "vips_allocations": 3,
+    "raster": {"width": 3000, "height": 2000, "bands": 3},
 }
 
 
@@ -116,6 +118,30 @@ def test_sources_arrive_for_reading_only(ends: tuple[wire.Line, wire.Line], sour
     assert open_fds() == before
 
 
+def test_a_mezzanine_arrives_for_writing_until_it_is_made(ends: tuple[wire.Line, wire.Line], source: Source) -> None:
+    server, worker = ends
+    fd, before = memfd(b"....."), open_fds()
+    for mezzanine in (Mezzanine(fd), Mezzanine(fd, Raster(1, 1, 3))):
+        for watermark in (None, source):
+            wire.send_request(server, replace(told("act", source), watermark=watermark, mezzanine=mezzanine))
+            job = wire.receive_request(worker)
+            assert isinstance(job, Job)
+            assert job.mezzanine is not None
+            assert job.mezzanine.raster == mezzanine.raster
+            assert os.pread(job.mezzanine.fd, 5, 0) == b"....."
+            if mezzanine.raster is None:
+                os.pwrite(job.mezzanine.fd, b".", 0)
+            else:
+                with pytest.raises(OSError, match="Bad file descriptor"):
+                    os.pwrite(job.mezzanine.fd, b"x", 0)
+            job.source.close()
+            if job.watermark:
+                job.watermark.close()
+            os.close(job.mezzanine.fd)
+    assert open_fds() == before
+    os.close(fd)
+
+
 def test_a_ping_arrives_and_the_end_is_told(ends: tuple[wire.Line, wire.Line]) -> None:
     server, worker = ends
     wire.send_request(server, wire.Ping())
@@ -131,7 +157,7 @@ def test_a_job_that_does_not_fit_is_refused(ends: tuple[wire.Line, wire.Line], s
 
 
 @pytest.mark.parametrize(
-    "answer", [REPORT, wire.Confining(), wire.Ready(Sandbox(ALL)), wire.Ready(Sandbox(frozenset()))]
+    "answer", [REPORT, MADE, wire.Confining(), wire.Ready(Sandbox(ALL)), wire.Ready(Sandbox(frozenset()))]
 )
 def test_an_answer_arrives_unchanged(ends: tuple[wire.Line, wire.Line], answer: wire.Answer) -> None:
     before = open_fds()
@@ -210,6 +236,14 @@ def changed(**fields: Any) -> bytes:
         changed(load_s=None),
         changed(peak_bytes=1 << 60),
         changed(vips_allocations=-1),
+        changed(raster=5),
+        changed(raster=[]),
+        changed(raster={}),
+        changed(raster={"width": 3000, "height": 2000}),
+        changed(raster={"width": 3000, "height": 2501, "bands": 3}),
+        changed(raster={"width": 3000, "height": 0, "bands": 3}),
+        changed(raster={"width": 3000, "height": 2000, "bands": 4}),
+        changed(raster={"width": 3000, "height": "2000", "bands": 3}),
         b" " * 140_000,
     ],
 )
