@@ -23,8 +23,8 @@ class CacheSettings(RoomSettings):
     mezzanine_cache_size: ByteSize = Field(
         default=64 * 1024 * 1024,
         ge=0,
-        description="Bytes of decoded pixels kept, up to 22 MB for a JPEG of 6 megapixels or more of which several sizes "
-        "are wanted: they are made from one decode. 0 decodes for each size.",
+        description="Bytes of decoded pixels kept, up to 22 MB for a JPEG of 6 megapixels or more of which several "
+        "sizes are wanted: they are made from one decode. 0 decodes for each size.",
     )
     redis_url: SecretStr = Field(
         default=SecretStr(""),

@@ -103,7 +103,7 @@ def test_halves_are_the_decoders_own(photograph: bytes, halves: Mezzanine) -> No
 
 
 def test_profile_and_owner_come_from_the_source(file: int) -> None:
-    source = pyvips.Image.black(WIDTH, HEIGHT, bands=3).linear(1, [200, 40, 40], uchar=True)
+    source = pyvips.Image.black(WIDTH, HEIGHT, bands=3).linear([1.0, 1.0, 1.0], [200, 40, 40], uchar=True)
     source = source.copy(interpretation="srgb").icc_export(output_profile="p3")
     source.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Copyright", "Zoe")
     source.set_type(pyvips.GValue.gint_type, "orientation", 6)
