@@ -136,7 +136,10 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
         edge_fields: Mapping[str, Any] | None = None,
     ) -> None:
-        self.key, self.salt, self.token = secrets.token_hex(32), secrets.token_hex(32), secrets.token_urlsafe(16)
+        given = settings or {}
+        self.key = given.get("key") or secrets.token_hex(32)
+        self.salt = given.get("salt") or secrets.token_hex(32)
+        self.token = secrets.token_urlsafe(16)
         self.edge = _free_address()
         self.edge_purge = _free_address()
         self.nodes: list[Node] = []
@@ -145,7 +148,7 @@ class Cluster:
         self.folder = Path(self._folder.name)
         if redis:
             self.redis = self._redis()
-        self._environment = self._settings(settings or {})
+        self._environment = self._settings(given)
         self.nodes = [self._node(number) for number in range(nodes)]
         self._nginx = self._edge(edge_fields or {})
 

@@ -409,6 +409,8 @@ class WorkerLost(RenderError):
     code = "worker_lost"
     text = "Rendering was interrupted"
     retry_after: int | None = 1
+    from_outside: bool = False
+    """Whether somebody else ended it: an operator, or a machine out of memory."""
     remedy = "Try again; if it fails every time, the source crashes the decoder."
 
 

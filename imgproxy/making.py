@@ -246,7 +246,7 @@ class Makings:
                 try:
                     rendition = await self._rendered(order.plan, source, told, deadline, journey)
                 except ImageError as error:
-                    guilty = self._guilty(error, time.monotonic() - started, subject, wish)
+                    guilty = self._guilty(error, time.monotonic() - started, subject, wish, again=crash is not None)
                     if guilty and await self.poison.blame(guilty, known) >= KILLS:
                         raise SourcePoisoned(str(error)) from error
                     # A crash may have been the machine's fault, or another picture's. The next process will show.
@@ -260,12 +260,16 @@ class Makings:
                     return rendition
             _log.warning("rendering again", extra={"fields": {"request_id": journey.request_id}})
 
-    def _guilty(self, error: ImageError, seconds: float, subject: str, wish: str) -> str:
-        """What a process ended over: the source if it crashed, else only what was made of it; empty if neither."""
+    def _guilty(self, error: ImageError, seconds: float, subject: str, wish: str, *, again: bool) -> str:
+        """What a process ended over: the source if it crashed, else only what was made of it; empty if neither.
+
+        A process that was killed from outside, by an operator or for the machine's memory, tells of its picture only if
+        the next one is killed over it, too.
+        """
         if not error.ended_process:
             return ""
         if isinstance(error, WorkerLost):
-            return subject
+            return subject if again or not error.from_outside else ""
         alone = isinstance(error, SourceTooExpensive) or seconds > self.patience / 2
         return wish if alone else ""
 

@@ -70,6 +70,27 @@ async def test_a_killer_costs_two_processes_whatever_is_asked_of_it(tagged: bool
         assert (await node.image(URL, "w:7")).rendition.body, "another picture under the same URL has a clean record"
 
 
+async def test_who_was_killed_from_outside_says_nothing_of_the_picture_unless_it_happens_twice() -> None:
+    async with remembering() as node:
+        for width in range(1, 9):
+            node.copier.failure, node.copier.failures = ended(killed()), 1
+            assert (await node.image(URL, f"w:{width}")).rendition.body
+        assert not await blamed(node)
+    async with remembering() as node:
+        node.copier.failure = ended(killed())
+        for width in (1, 2):
+            with pytest.raises((WorkerLost, SourcePoisoned)):
+                await node.image(URL, f"w:{width}")
+        assert node.copier.rendered == 4
+        assert await blamed(node)
+
+
+def killed() -> WorkerLost:
+    error = WorkerLost("SIGKILL")
+    error.from_outside = True
+    return error
+
+
 async def test_a_purge_lets_it_in_again() -> None:
     async with remembering() as node:
         node.copier.failure = ended(WorkerLost("SIGSEGV"))

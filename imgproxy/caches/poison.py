@@ -4,7 +4,8 @@ A picture that crashes a decoder costs a process each time. The second time it i
 through Redis, on all: requests for it are refused before they cost another one. Until a source has been rendered once,
 at most two renders of it run at a time, and after a crash one: so not even a rush of different sizes can end more
 processes than it takes to know it. The count is of a version of the source: another picture under the same URL has
-a clean record, and so has the old one after a purge.
+a clean record, and so has the old one after a purge. Processes that are killed from outside say nothing of what they
+rendered, unless the second try is killed, too.
 """
 
 from __future__ import annotations

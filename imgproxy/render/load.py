@@ -53,6 +53,8 @@ class Picture:
     """A source whose header was read."""
 
     source: Source
+    header: pyvips.Image
+    """As it was opened: no pixel of it is decoded yet, and each can be only once."""
     format: Format
     size: Size
     """Of one frame, as stored; of a vector, what it is rasterised to."""
@@ -81,7 +83,7 @@ class Picture:
             arguments.setdefault("scale", self.scale)
         if self.thumbnail:
             arguments["thumbnail"] = True
-        return _open(self.source, self.format, **arguments)
+        return _open(self.source, self.format, **arguments) if arguments else self.header
 
     def load_at_least(self, needed: float, rules: Rules = BALANCED) -> pyvips.Image:
         """The first page, shrunk on load as far as a further shrink by ``needed`` allows without harm."""
@@ -152,6 +154,7 @@ def read_header(
     turn = Turn.exif(integer(header, "orientation", 1)) if auto_rotate else Turn()
     picture = Picture(
         source=source,
+        header=header,
         format=format_,
         size=Size(header.width, integer(header, "page-height", header.height)),
         pages=integer(header, "n-pages", 1),

@@ -59,7 +59,7 @@ def pixels(mezzanine: Mezzanine, picture: Picture, shrink: int) -> tuple[pyvips.
         image = picture.shrunk(factor).copy_memory()
         made = _written(image, mezzanine.fd)
     else:
-        image, made = _read(mezzanine.fd, mezzanine.raster, picture.load()), None
+        image, made = _read(mezzanine.fd, mezzanine.raster, picture.header), None
     return _further(image, picture.size, shrink // factor, shrink), made
 
 

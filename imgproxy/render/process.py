@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -101,6 +102,7 @@ class Process:
         self.proved_jobs = 0
         """How many of them had been begun when it last proved that it can render."""
         self._source_head, self._source_bytes = b"", 0
+        self._killed = False
         # libvips' own figures, as of the last report.
         self.vips_bytes = self.vips_peak_bytes = self.vips_allocations = 0
         self.ended = asyncio.Event()
@@ -139,6 +141,10 @@ class Process:
         if answer is not None:
             answer.ended_process = cause is not None
             self._settle(answer)
+        self._end()
+
+    def _end(self) -> None:
+        self._killed = True
         self._child.kill()
 
     @property
@@ -190,7 +196,7 @@ class Process:
             return
         except (EOFError, OSError):
             self._give_up()
-            self._loop.call_later(_GRACE_SECONDS, self._child.kill)  # in case that it only hung up
+            self._loop.call_later(_GRACE_SECONDS, self._end)  # in case that it only hung up
         except wire.Garbled as error:
             self.kill(WorkerLost(f"render process {self.pid} answered garbage: {error}"), cause="crashed")
         else:
@@ -252,6 +258,7 @@ class Process:
         self.alive = False
         lost = WorkerLost(f"render process {self.pid} ended with {self.crash.how}")
         lost.ended_process = True
+        lost.from_outside = self._child.returncode == -signal.SIGKILL and not self._killed
         self._settle(lost)
         self.ended.set()
         self._on_exit(self)

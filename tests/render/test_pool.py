@@ -74,6 +74,8 @@ async def test_kill_9_under_load_is_one_failed_request(pool: Pool, job: Jobs) ->
     lost = [result for result in results if not isinstance(result, Report)]
     assert [type(error) for error in lost] == [WorkerLost]
     assert "SIGKILL" in str(lost[0])
+    assert isinstance(lost[0], WorkerLost)
+    assert lost[0].from_outside
     await until(lambda: full(pool))
     assert pool.restarts == {"crashed": 1}
     assert busy.pid not in pool.pids
@@ -132,6 +134,7 @@ async def test_a_process_that_crashes_or_lies_is_replaced(pool: Pool, job: Jobs,
         pool.render(job("render"), Deadline.after(5)),
     )
     assert isinstance(bad, WorkerLost)
+    assert not bad.from_outside
     assert bad.ended_process
     assert detail in str(bad)
     assert "\n" not in str(bad)  # what it wrote is for the log
