@@ -37,6 +37,7 @@ from imgproxy.render.pool import Pool
 from imgproxy.render.sandbox import LAYERS
 from imgproxy.service import Service
 from imgproxy.signing import Signer
+from imgproxy.tokens import Tokens
 from imgproxy.web import server
 from imgproxy.web.admin import Admin
 from imgproxy.web.images import Images
@@ -101,7 +102,8 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
         def rules(fresh: Settings) -> Rules:
             # Of the new settings only what may change while the server runs.
             planner = Planner(settings.plan, fresh.presets, negotiator, watermark=mark.identity)
-            return Rules(Signer.of(fresh.signing), planner)
+            signer = Signer.of(fresh.signing)
+            return Rules(signer, planner, Tokens(signer.pairs))
 
         dialect = Dialect(settings.dialect)
         negotiator = Negotiator(settings.negotiation)

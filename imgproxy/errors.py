@@ -12,6 +12,7 @@
     │   ├── SourceLoop            403 source_loop                          Forbidden
     │   ├── OptionForbidden       403 option_forbidden
     │   ├── BadSignature          403 bad_signature                        Forbidden
+    │   ├── OutsideToken          403 outside_token                        Forbidden
     │   ├── BadSecret             403 bad_secret                           Forbidden
     │   ├── MissingSignature      403 missing_signature                    (the hint itself)
     │   ├── MethodNotAllowed      405 method_not_allowed                   Method not allowed
@@ -104,10 +105,10 @@ class UnknownPreset(RequestError):
 
 
 class ExpiredUrl(RequestError):
-    """The URL's ``expires`` lies in the past."""
+    """The URL's ``expires`` lies in the past, or its token's."""
 
     code = "expired_url"
-    remedy = "Sign a new URL with a later expires timestamp."
+    remedy = "Sign a new URL with a later expires timestamp, or make a new token."
 
 
 class SourceForbidden(RequestError):
@@ -130,12 +131,15 @@ class SourceLoop(RequestError):
 
 
 class OptionForbidden(RequestError):
-    """A security option without IMGPROXY_ALLOW_SECURITY_OPTIONS."""
+    """A security option without IMGPROXY_ALLOW_SECURITY_OPTIONS, or one that a preset does not leave open."""
 
     status = 403
     code = "option_forbidden"
     kind = "security"
-    remedy = "Set IMGPROXY_ALLOW_SECURITY_OPTIONS=true if URLs may change limits, or drop the option."
+    remedy = (
+        "Drop the option; or set IMGPROXY_ALLOW_SECURITY_OPTIONS=true if URLs may change limits, "
+        "or add it to the preset's `allow`."
+    )
 
 
 class BadSignature(RequestError):
@@ -146,6 +150,16 @@ class BadSignature(RequestError):
     text = "Forbidden"
     kind = "security"
     remedy = "Sign the path exactly as it is sent, percent-encoding included; `imgproxy explain URL` tells more."
+
+
+class OutsideToken(RequestError):
+    """The token in the place of the signature is good, but for another preset or another source."""
+
+    status = 403
+    code = "outside_token"
+    text = "Forbidden"
+    kind = "security"
+    remedy = "Name the token's preset, once, and a source that it was made for; `imgproxy explain URL` tells which."
 
 
 class BadSecret(RequestError):

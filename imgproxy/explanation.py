@@ -14,11 +14,14 @@ from imgproxy.negotiation import Negotiator
 from imgproxy.origins.fetch import Origins
 from imgproxy.planning import Planner
 from imgproxy.signing import Signer
+from imgproxy.tokens import Tokens, is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
+    from imgproxy.presets import Presets
     from imgproxy.settings import Settings
+    from imgproxy.tokens import Token
 
 _LAST_SECOND = 253402300799
 _HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
@@ -59,23 +62,44 @@ def _walk(target: str, settings: Settings) -> Iterator[Step]:
         yield Step("repaired path", signed.path)
     if "?" in target:
         yield Step("ignored", f"?{target.partition('?')[2]}: a query is no part of the path; encode ? as %3F")
-    pair = Signer.of(settings.signing).verify(signed.signature, signed.path)
-    if pair is not None:
-        yield Step("signature", f"good: key {pair + 1} of {len(settings.signing.key)}")
-    elif settings.signing.key:
-        yield Step("signature", "trusted without a check (IMGPROXY_TRUSTED_SIGNATURES)")
-    else:
-        yield Step("signature", "not checked: no key is configured")
+    token = yield from _signature(signed.signature, signed.path, settings)
     request = dialect.read(signed.path)
     yield Step("source", request.source.url)
     planner = Planner(settings.plan, settings.presets, Negotiator(settings.negotiation), watermark="configured")
+    if token is not None:
+        token.check(request, settings.presets)
+        yield Step("permitted", _permitted(token, settings.presets))
     plan = planner.plan(request, Client())
-    yield from _plan(plan)
+    yield from _plan(token.bound(plan) if token else plan, of_token=token is not None and token.expires > 0)
     Origins(settings.origin).check(plan.source)
     yield Step("origin", "allowed; its address is checked when it is contacted")
 
 
-def _plan(plan: Plan) -> Iterator[Step]:
+def _signature(signature: str, path: str, settings: Settings) -> Generator[Step, None, Token | None]:
+    """What is to be said of a signature, or of the token in its place; returns the token."""
+    signer, keys = Signer.of(settings.signing), len(settings.signing.key)
+    if is_token(signature) and signer.checks(signature):
+        token, pair = Tokens(signer.pairs).read(signature)
+        scope = f"all sources below {token.prefix}" if token.prefix else "one source"
+        yield Step("token", f"good: key {pair + 1} of {keys}, for preset {token.preset!r} and {scope}")
+        return token
+    pair = signer.verify(signature, path)
+    if pair is not None:
+        yield Step("signature", f"good: key {pair + 1} of {keys}")
+    elif settings.signing.key:
+        yield Step("signature", "trusted without a check (IMGPROXY_TRUSTED_SIGNATURES)")
+    else:
+        yield Step("signature", "not checked: no key is configured")
+    return None
+
+
+def _permitted(token: Token, presets: Presets) -> str:
+    options = ", ".join(presets.left_open(token.preset)) or "nothing"
+    widths = ", ".join(map(str, presets.widths(token.preset)))
+    return f"by the token; beside the preset a URL may set {options}" + (f"; widths are {widths}" if widths else "")
+
+
+def _plan(plan: Plan, *, of_token: bool = False) -> Iterator[Step]:
     for segment in plan.options.segments():
         yield Step("option", segment)
     requested = plan.formats.requested
@@ -86,5 +110,7 @@ def _plan(plan: Plan) -> Iterator[Step]:
         # A timestamp in milliseconds, as JavaScript has them, lies beyond what a datetime holds.
         expires = datetime.fromtimestamp(min(plan.delivery.expires, _LAST_SECOND), UTC)
         over = expires < datetime.now(UTC)
-        yield Step("expires", f"{expires:%Y-%m-%d %H:%M:%S} UTC{', which is over' if over else ''}", good=not over)
+        whose = ", by the token or the URL" if of_token else ""
+        told = f"{expires:%Y-%m-%d %H:%M:%S} UTC{whose}{', which is over' if over else ''}"
+        yield Step("expires", told, good=not over)
     yield Step("key", plan.key)

@@ -24,7 +24,7 @@ class Journey:
     client: str = ""
     """Whose request it is: an address, for rates; empty where nobody asked."""
     key: int | None = None
-    """Which of the signing keys signed it."""
+    """Which of the signing keys signed it, or made its token."""
     plan: Plan | None = None
     found: Found | None = None
     source_bytes: int = 0

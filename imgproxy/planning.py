@@ -198,7 +198,7 @@ class Planner:
     ) -> None:
         """``watermark``: what the configured watermark is (``Plan.watermark``); empty if there is none."""
         self._settings = settings or PlanSettings()
-        self._presets = presets or Presets()
+        self.presets = presets or Presets()
         self._negotiator = negotiator or Negotiator()
         self._watermark = watermark
         self._base = self._settings.base()
@@ -208,7 +208,7 @@ class Planner:
 
         Later ones win: settings of the server, client hints, the preset ``default``, the URL.
         """
-        resolved = self._presets.resolve(request.settings, request.source.url)
+        resolved = self.presets.resolve(request.settings, request.source.url)
         options = self._base.merge(_hints(client)).merge(resolved.default).merge(resolved.asked)
         self._check_permission(options)
         watermark = self._watermark if options[Watermark].opacity > 0 else ""

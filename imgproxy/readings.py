@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from imgproxy.model import Client, Plan
     from imgproxy.planning import Planner
     from imgproxy.signing import Signer
+    from imgproxy.tokens import Tokens
 
 MOST = 4096
 """Readings that are remembered: 16 MB of them at the most."""
@@ -26,6 +27,7 @@ class Rules:
 
     signer: Signer
     planner: Planner
+    tokens: Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Reading:
 
     plan: Plan
     signed_by: int | None
-    """Which of the signing keys signed it."""
+    """Which of the signing keys signed it, or made its token."""
     key: str
     """Its result's."""
     tags: tuple[str, ...]

@@ -19,6 +19,7 @@ from imgproxy.model import Conditions, Deadline, Found, RawReply, Reply, SourceR
 from imgproxy.options import Raw
 from imgproxy.planning import cheaper
 from imgproxy.readings import Reading, Readings
+from imgproxy.tokens import is_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -116,7 +117,7 @@ class Service:
         plan, journey.key = reading.plan, reading.signed_by
         journey.plan = plan
         if 0 < plan.delivery.expires < self.now() - _EXPIRY_SLACK_S:
-            raise ExpiredUrl(f"the URL expired at {plan.delivery.expires}")
+            raise ExpiredUrl(f"the URL, or the token in it, expired at {plan.delivery.expires}")
         order = self._order(reading)
         try:
             if known is None:
@@ -144,10 +145,16 @@ class Service:
             return await self._fall_back(plan, self._stoppable(error), deadline, journey)
 
     def _read(self, target: str, client: Client) -> Reading:
-        """What a target asks for, once its signature is checked. Raises ``RequestError``."""
+        """What a target asks for, once its signature or token is checked. Raises ``RequestError``."""
         signed, rules = self.dialect.split(target), self.rules
-        signed_by = rules.signer.verify(signed.signature, signed.path)
-        plan = rules.planner.plan(self.dialect.read(signed.path), client)
+        if is_token(signed.signature) and rules.signer.checks(signed.signature):
+            token, signed_by = rules.tokens.read(signed.signature)
+            request = self.dialect.read(signed.path)
+            token.check(request, rules.planner.presets)
+            plan = token.bound(rules.planner.plan(request, client))
+        else:
+            signed_by = rules.signer.verify(signed.signature, signed.path)
+            plan = rules.planner.plan(self.dialect.read(signed.path), client)
         return Reading.of(plan, self.origins.place(plan.source), signed_by)
 
     def _order(self, reading: Reading) -> Order:

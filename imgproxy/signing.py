@@ -143,6 +143,15 @@ class Signer:
         """``path`` with its signature in front; "unsafe" stands there when there is no key."""
         return f"/{self.pairs[-1].sign(path, self._size) if self.pairs else 'unsafe'}{path}"
 
+    def checks(self, signature: str) -> bool:
+        """Whether a text in the place of a signature matters: there is a key, and it is not trusted without."""
+        return bool(self.pairs) and not self._trusts(signature.encode("latin-1", "replace"))
+
+    def _trusts(self, given: bytes) -> bool:
+        # Every comparison is made, whatever the earlier ones said: the time tells nothing.
+        trust = [hmac.compare_digest(given, trusted) for trusted in self._trusted]
+        return any(trust)
+
     def verify(self, signature: str, path: str) -> int | None:
         """The index of the pair that signed the path; None if no check was asked for.
 
@@ -150,9 +159,7 @@ class Signer:
         compared, not decoded bytes: base64 has several spellings for the same bytes, a signature has one.
         """
         given = signature.encode("latin-1", "replace")
-        # Every comparison is made, whatever the earlier ones said: the time tells nothing.
-        trust = [hmac.compare_digest(given, trusted) for trusted in self._trusted]
-        if any(trust):
+        if self._trusts(given):
             return None
         good = [hmac.compare_digest(given, pair.sign(path, self._size).encode()) for pair in self.pairs]
         if any(good):
@@ -167,6 +174,8 @@ class Signer:
         """Why a signature is not good, as far as the usual mistakes explain it."""
         if "=" in signature:
             return "the signature is padded: write base64url without ="
+        if signature[:3] in ("%7E", "%7e"):
+            return "a token begins with ~, and that was percent-encoded on its way: send it as it is"
         given = signature.encode("latin-1", "replace")
         for pair in self.pairs:
             for tried, mistake in _mistakes(pair, path):

@@ -58,6 +58,7 @@ from imgproxy.purging import Purging
 from imgproxy.readings import Rules
 from imgproxy.service import Pending, Service
 from imgproxy.signing import Signer, path_of
+from imgproxy.tokens import Tokens
 
 _NONE = Validators()
 
@@ -183,7 +184,7 @@ class Remembering:
         self.admission = Admission(8, 0, shedding=lambda: self.short_of_memory)
         self.service = Service(
             dialect=Dialect(),
-            rules=Rules(Signer(), Planner()),
+            rules=Rules(Signer(), Planner(), Tokens()),
             tags=Tags(),
             origins=origins,
             purges=self.purges,

@@ -16,13 +16,14 @@ from imgproxy.planning import Planner
 from imgproxy.readings import Reading, Readings, Rules
 from imgproxy.service import Pending
 from imgproxy.signing import Signer, SigningSettings
+from imgproxy.tokens import Tokens
 from tests.remembering import Remembering, remembering
 
 if TYPE_CHECKING:
     from imgproxy.model import Unchanged
 
 URL = "http://example.com/a.jpg"
-RULES = Rules(Signer(), Planner())
+RULES = Rules(Signer(), Planner(), Tokens())
 
 
 def reading(url: str = URL) -> Reading:
@@ -43,7 +44,9 @@ def test_it_finds_what_it_noted_for_the_same_client_under_the_same_rules() -> No
     assert readings.find("/a", Client(), RULES) is known
     assert readings.find("/a", Client(frozenset({"webp"})), RULES) is None
     assert readings.find("/b", Client(), RULES) is None
-    assert readings.find("/a", Client(), Rules(RULES.signer, RULES.planner)) is None  # equal, but exchanged
+    assert (
+        readings.find("/a", Client(), Rules(RULES.signer, RULES.planner, RULES.tokens)) is None
+    )  # equal, but exchanged
     assert len(readings) == 0
 
 
@@ -66,7 +69,7 @@ async def test_a_target_is_verified_and_planned_once_as_long_as_keys_and_presets
         before = Dialect.read
         monkeypatch.setattr(Dialect, "read", lambda *a: read.append(a[1]) or before(*a))
         old = signer("aa")
-        node.service.rules = Rules(old, Planner())
+        node.service.rules = Rules(old, Planner(), Tokens())
         target = old.sign(f"/rs:fit:10:10/plain/{URL}")
         first = begin(node, target)
         assert isinstance(first, Pending)
@@ -75,7 +78,7 @@ async def test_a_target_is_verified_and_planned_once_as_long_as_keys_and_presets
         for _ in range(3):
             assert isinstance(begin(node, target), Reply)
         assert len(read) == 1
-        node.service.rules = Rules(signer("cc"), Planner())
+        node.service.rules = Rules(signer("cc"), Planner(), Tokens())
         with pytest.raises(BadSignature):
             begin(node, target)
 

@@ -47,6 +47,7 @@ from imgproxy.readings import Rules
 from imgproxy.render.inline import Inline
 from imgproxy.service import Service
 from imgproxy.signing import KeyPair, Signer, path_of
+from imgproxy.tokens import Tokens
 from tests import charts
 from tests.origins.origin import descriptors, running, says, whole
 from tests.remembering import serve as answer
@@ -90,7 +91,7 @@ async def make(root: Path, tmp_path: Path) -> AsyncGenerator[Make]:
         results = Results(memory, [], Behind(), purges, lifetime=lifetime, trusted=lambda: True, now=unix_seconds)
         return Service(
             dialect=Dialect(),
-            rules=Rules(SIGNER, Planner(limits, Presets(), Negotiator(), watermark=mark.identity)),
+            rules=Rules(SIGNER, Planner(limits, Presets(), Negotiator(), watermark=mark.identity), Tokens([PAIR])),
             tags=Tags(),
             origins=origins,
             purges=purges,

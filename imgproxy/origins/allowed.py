@@ -31,6 +31,11 @@ _PATTERN = re.compile(
     r"(?P<path>/[^#\s]*)?"
 )
 
+# Windows also drops dots and blanks at the end of a name, and C ends it at NUL.
+_UPWARDS = re.compile(r"[\x00-\x20]*\.\.[\x00-\x20.]*")
+_DEEPEST = 4
+"""Readings of a path: as it is, and unescaped once, twice and three times, as origins behind origins do."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
@@ -42,9 +47,9 @@ class _Rule:
     def permits(self, url: httpx.URL, path: str) -> bool:
         if not self.scheme.fullmatch(url.scheme):
             return False
-        if self.host and not (self.host.fullmatch(_host(url.raw_host.decode())) and self._permits_port(url)):
+        if self.host and not (self.host.fullmatch(plain_host(url.raw_host.decode())) and self._permits_port(url)):
             return False
-        return not self.path or (bool(self.path.match(path)) and not _climbs(path))
+        return not self.path or (bool(self.path.match(path)) and not climbs(path))
 
     def _permits_port(self, url: httpx.URL) -> bool:
         usual = PORTS.get(url.scheme)
@@ -59,10 +64,7 @@ class AllowedSources:
 
     def permit(self, url: httpx.URL) -> bool:
         """Whether this URL may be fetched."""
-        path = url.raw_path.decode("ascii")
-        if url.scheme == "local":  # its key is literal: nothing in it is an escape or a query
-            path = unquote(path)
-        return not self._rules or any(rule.permits(url, path) for rule in self._rules)
+        return not self._rules or any(rule.permits(url, path_of(url)) for rule in self._rules)
 
 
 def _compile(pattern: str) -> _Rule:
@@ -74,7 +76,7 @@ def _compile(pattern: str) -> _Rule:
         host = httpx.URL(f"http://{host}").raw_host.decode()  # as URLs spell it: IDNA, lower case
     return _Rule(
         _glob(parts["scheme"].lower(), "[^/]*"),
-        _glob(_host(host), "[^/]*") if host else None,
+        _glob(plain_host(host), "[^/]*") if host else None,
         parts["port"] or "",
         _below(parts["path"]) if parts["path"] not in (None, "/") else None,
     )
@@ -89,10 +91,23 @@ def _glob(text: str, star: str, end: str = "") -> re.Pattern[str]:
     return re.compile(star.join(map(re.escape, text.split("*"))) + end)
 
 
-def _host(host: str) -> str:
+def path_of(url: httpx.URL) -> str:
+    """The path of a URL with its query, as it is compared."""
+    path = url.raw_path.decode("ascii")
+    # The key of a local source is literal: nothing in it is an escape or a query.
+    return unquote(path) if url.scheme == "local" else path
+
+
+def plain_host(host: str) -> str:
+    """A host as it is compared: lower case, without brackets and the dot of the root."""
     return host.lower().strip("[]").removesuffix(".")
 
 
-def _climbs(path: str) -> bool:
-    # Tomcat ends a part at ";", Windows and some object stores at a backslash.
-    return ".." in re.split(r"[/\\;?]", unquote(path))
+def climbs(path: str) -> bool:
+    """Whether an origin might read ``..`` in a path, behind however many escapes."""
+    for _ in range(_DEEPEST):
+        # Tomcat ends a part at ";", Windows and some object stores at a backslash.
+        if any(_UPWARDS.fullmatch(part) for part in re.split(r"[/\\;?]", path)):
+            return True
+        path = unquote(path)
+    return False

@@ -113,6 +113,11 @@ class Presets:
         """The long names of the options that a URL may set beside this preset; None for all."""
         return next((each.allow for each in self._line(name) if each.allow is not None), None)
 
+    def left_open(self, name: str) -> tuple[str, ...]:
+        """The same where nothing is meant by saying nothing, and the width of a preset with widths."""
+        width = ("width",) if self.widths(name) else ()
+        return tuple(dict.fromkeys((*(self.allowed(name) or ()), *width)))
+
     def _line(self, name: str) -> Iterator[Definition]:
         """The preset and what it extends, nearest first: the later one of two wins, as with their options."""
         own = self[name]
@@ -129,8 +134,8 @@ class Presets:
     def _check(self, settings: tuple[Setting, ...]) -> None:
         """Refuse what a preset of the URL, or the default one, does not leave open. Raises ``OptionForbidden``."""
         for name in dict.fromkeys((*({DEFAULT} & self._definitions.keys()), *used(settings))):
-            if (allow := self.allowed(name)) is not None:
-                check_allowed(name, settings, allow, self.widths(name))
+            if self.allowed(name) is not None:
+                check_allowed(name, settings, self.left_open(name), self.widths(name))
 
     def _shaped(self, settings: tuple[Setting, ...], source: str) -> Iterator[Setting]:
         """The settings expanded; where only the width of a preset with ``widths`` is set, the height goes with it."""
