@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgproxy.dialects.imgproxy import Dialect
-from imgproxy.errors import BadSignature, ExpiredUrl
+from imgproxy.errors import BadSignature, ExpiredUrl, OptionForbidden, RequestError, UnknownPreset
 from imgproxy.formats import FormatRule
 from imgproxy.journey import Journey
 from imgproxy.model import Client, Conditions, Deadline, Plan, Reply, SourceRef
 from imgproxy.options import Options
 from imgproxy.planning import Planner
+from imgproxy.presets import Presets
+from imgproxy.presets.files import read_files
 from imgproxy.readings import Reading, Readings, Rules
 from imgproxy.service import Pending
 from imgproxy.signing import Signer, SigningSettings
-from imgproxy.tokens import Tokens
+from imgproxy.tokens import Token, Tokens
 from tests.remembering import Remembering, remembering
 
 if TYPE_CHECKING:
@@ -93,6 +95,84 @@ async def test_a_url_that_is_remembered_expires_all_the_same() -> None:
         node.clock.now += 50
         with pytest.raises(ExpiredUrl):
             begin(node, target)
+
+
+def rules(presets: str, key: str = "aa") -> Rules:
+    """With one key and one preset, ``card``, that is told in TOML."""
+    known = read_files([("f.toml", f'version = 1\nowner = "o"\n[presets.card]\ndescription = "d"\n{presets}')], ":", [])
+    return Rules(signer(key), Planner(presets=Presets.checked(known)), Tokens(signer(key).pairs))
+
+
+CARD = "resize = { width = 300, height = 200 }\nwidths = [30, 300]\n"
+BESIDE = "/pr:card/w:30/plain/" + URL
+
+
+async def remembered(node: Remembering, expires: int = 0) -> str:
+    """A token's URL whose reading and result are remembered."""
+    node.service.rules = rules(CARD)
+    target = "/" + node.service.rules.tokens.make(Token.of("card", URL, expires)) + BESIDE
+    first = begin(node, target)
+    assert isinstance(first, Pending)
+    await node.service.finish(first, Conditions(), Deadline.after(5), Journey("id"))
+    assert isinstance(begin(node, target), Reply)
+    assert isinstance(begin(node, target), Reply)
+    assert len(node.service.readings) == 1
+    return target
+
+
+async def test_a_token_that_is_remembered_expires_all_the_same() -> None:
+    async with remembering() as node:
+        end = int(node.clock()) + 10
+        target = await remembered(node, end)
+        # The signer's clock may differ from ours by half a minute.
+        node.clock.now = end + 30
+        found = begin(node, target)
+        assert isinstance(found, Reply)
+        assert found.plan.delivery.expires == end
+        node.clock.now = end + 31
+        with pytest.raises(ExpiredUrl, match=f"the token in it, expired at {end}"):
+            begin(node, target)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        (rules(CARD, "bb"), BadSignature),
+        (rules(CARD.replace("30,", "40,")), OptionForbidden),
+        (rules(CARD.replace("widths", "allow = ['height'] #")), OptionForbidden),
+        (Rules(signer("aa"), Planner(), Tokens(signer("aa").pairs)), UnknownPreset),
+    ],
+)
+async def test_what_changes_for_tokens_changes_at_once(changed: Rules, error: type[RequestError]) -> None:
+    async with remembering() as node:
+        target = await remembered(node)
+        node.service.rules = changed
+        for _ in range(2):
+            with pytest.raises(error):
+                begin(node, target)
+
+
+async def test_the_key_of_a_token_is_noted_for_rates() -> None:
+    async with remembering() as node:
+        target = await remembered(node)
+        pairs = (signer("cc").pairs[0], signer("aa").pairs[0])
+        node.service.rules = Rules(Signer(pairs), node.service.rules.planner, Tokens(pairs))
+        journey = Journey("id")
+        node.service.begin(target, Client(), Conditions(), Deadline.after(5), journey)
+        assert journey.key == 1
+
+
+async def test_tokens_are_ignored_where_nothing_is_checked() -> None:
+    async with remembering() as node:
+        await remembered(node)
+        planner = node.service.rules.planner
+        node.service.rules = Rules(Signer(), planner, Tokens())
+        assert isinstance(begin(node, f"/~whatever/w:31/plain/{URL}"), Pending)
+        trusting = Signer(signer("aa").pairs, trusted=("~partner",))
+        node.service.rules = Rules(trusting, planner, Tokens(trusting.pairs))
+        assert isinstance(begin(node, f"/~partner/w:31/plain/{URL}"), Pending)
+        with pytest.raises(BadSignature):
+            begin(node, f"/~whatever/w:31/plain/{URL}")
 
 
 async def test_what_memory_does_not_have_is_not_remembered() -> None:

@@ -20,6 +20,8 @@ from imgproxy.errors import RequestError
 from imgproxy.model import Client
 from imgproxy.planning import Planner
 from imgproxy.presets import Presets
+from imgproxy.signing import KeyPair
+from imgproxy.tokens import Token, Tokens
 from tests.compat.test_clients import CASES, target
 from tests.edge.running import edge_before
 from tests.serving import Server, free_port
@@ -195,6 +197,33 @@ def test_tags_and_expiries_are_read(probe: Probe) -> None:
     agrees(probe, "/sig/cache_tags:one/expires:4102444800/exp:0/ct:two/plain/http://h.test/a")
     found = probe.read("/sig/ct:one:/ct:two/plain/x")
     assert found.tags > {"one", "two"}
+
+
+TOKENS = Tokens([KeyPair(b"key", b"salt")])
+
+
+@pytest.mark.parametrize("end", [0, 1, 4102444800, 999999999999])
+@pytest.mark.parametrize("settings", [{}, {"path_prefix": "/img"}, {"only_presets": True}])
+def test_the_end_of_a_token_is_read(probe: Probe, end: int, settings: dict[str, Any]) -> None:
+    known, source = DialectSettings.model_validate(settings), "http://h.test/a/b.jpg"
+    for token in (Token.of("thumb", source, end), Token.below("thumb", "http://h.test/a/", end)):
+        text = TOKENS.make(token)
+        options = ["thumb"] if known.only_presets else ["pr:thumb", "pr:thumb/exp:5", "exp:0/pr:thumb/exp:4102444801"]
+        for each in options:
+            path = f"{known.path_prefix}/{text}/{each}/plain/{source}"
+            found, plan = probe.read(path, known), token.bound(planned(path, known))
+            assert found.expires == plan.delivery.expires
+            assert found.tags >= set(tags_of(plan))
+            assert found.url == source
+            assert not found.foreign
+
+
+@hypothesis_settings(max_examples=80)
+@given(st.text("~.0123456789abcdefXYZ-_=%é", max_size=60))
+def test_the_edge_reads_whatever_claims_to_be_a_token(probe: Probe, text: str) -> None:
+    path = f"/~{text}/pr:thumb/plain/http://h.test/a.jpg".encode().decode("latin-1")
+    found = probe.read(path)
+    assert (found.url, found.foreign) == ("http://h.test/a.jpg", False)
 
 
 def test_what_cannot_be_known_is_said(probe: Probe) -> None:
