@@ -101,7 +101,9 @@ class UnknownPreset(RequestError):
     """A preset that no preset list defines."""
 
     code = "unknown_preset"
-    remedy = "Define the preset in IMGPROXY_PRESETS or IMGPROXY_PRESETS_PATH, or correct its name."
+    remedy = (
+        "Define the preset in a file of IMGPROXY_PRESETS_DIR, in IMGPROXY_PRESETS or its file, or correct its name."
+    )
 
 
 class ExpiredUrl(RequestError):
@@ -143,13 +145,16 @@ class OptionForbidden(RequestError):
 
 
 class BadSignature(RequestError):
-    """No key and salt pair gives this signature for this path."""
+    """No key and salt pair gives this signature for this path, or this token."""
 
     status = 403
     code = "bad_signature"
     text = "Forbidden"
     kind = "security"
-    remedy = "Sign the path exactly as it is sent, percent-encoding included; `imgproxy explain URL` tells more."
+    remedy = (
+        "Sign the path exactly as it is sent, percent-encoding included, or make a new token; "
+        "`imgproxy explain URL` tells more."
+    )
 
 
 class OutsideToken(RequestError):

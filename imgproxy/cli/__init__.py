@@ -9,9 +9,10 @@ from imgproxy.cli.machine import doctor
 from imgproxy.cli.pictures import render
 from imgproxy.cli.remembered import purge
 from imgproxy.cli.serving import demo, health, serve, version
+from imgproxy.cli.tokens import token
 from imgproxy.cli.urls import explain, sign
 
-COMMANDS = (serve, demo, sign, explain, render, purge, nginx, doctor, health, version)
+COMMANDS = (serve, demo, sign, token, explain, render, purge, nginx, doctor, health, version)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
