@@ -140,6 +140,16 @@ function tagging.expires(found, arguments)
 end
 tagging.exp = tagging.expires
 
+-- When a token in the place of the signature expires (imgproxy/tokens.py): the second of its words.
+local function token_expires(signature)
+    return tonumber((match(signature, "^~%x+%.(%d+)%."))) or 0
+end
+
+-- The sooner of two expiries, of which 0 is never.
+local function sooner(a, b)
+    return a == 0 and b or b == 0 and a or math.min(a, b)
+end
+
 local function arguments_of(segment)
     local arguments = split(segment, settings.arguments_separator)
     return table.remove(arguments, 1), arguments
@@ -206,6 +216,9 @@ function urls.read(path)
         tagging.preset(found, split(segments[1], settings.arguments_separator))
     else
         from = read_options(segments, found)
+    end
+    if slash then
+        found.expires = sooner(found.expires, token_expires(sub(path, #prefix + 1, slash - 1)))
     end
     if segments[from] == "enc" and from < #segments then
         -- Encrypted: only a node knows the source.

@@ -33,6 +33,8 @@ PURE = (
     "geometry",
     "formats",
     "signing",
+    "srcset",
+    "tokens",
     "negotiation",
     "planning",
     "environment",

@@ -136,6 +136,7 @@ def test_all_have_the_same_shape(options: str, own: str, other: str, size: tuple
     assert found.src == f"/s/{options}{own}/plain/{SOURCE}"
     assert found.candidates[0].url == f"/s/{options}{other}/plain/{SOURCE}"
     assert found.size == size
+    assert ("height=" in found.img()) == bool(size)
 
 
 def test_other_separators_and_base64() -> None:

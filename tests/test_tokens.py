@@ -6,7 +6,10 @@ import base64
 import hashlib
 import hmac
 import random
+import re
 import string
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -312,3 +315,19 @@ def test_the_sooner_end_counts(url: int, token: int, end: int) -> None:
     bound = Token.of("card", SOURCE, token).bound(plan)
     assert bound.delivery.expires == end
     assert bound.key == plan.key
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "tokens.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("token", [Token.of("hero", "https://h.test/é"), Token.below("hero", PREFIX, NEVER)])
+def test_the_page_shows_how_others_make_them(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMGPROXY_KEY", b"secret".hex())
+    monkeypatch.setenv("IMGPROXY_SALT", b"hello".hex())
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    made = Tokens([KeyPair(b"secret", b"hello")]).make(token)
+    assert names["imgproxy_token"](token.preset, token.prefix or "https://h.test/é", token.expires) == made
+    if token.prefix:
+        assert f"\n{made}\n" in PAGE

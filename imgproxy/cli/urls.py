@@ -107,7 +107,7 @@ def _check_usage(
         raise click.UsageError("A whole path says all that there is to say: give a source URL.")
     if widths == () and not preset:
         raise click.UsageError("--srcset preset needs a --preset.")
-    if only_presets and (more or widths or not preset):
+    if only_presets and (more or widths is not None or not preset):
         raise click.UsageError("With IMGPROXY_ONLY_PRESETS, a URL says a --preset, and neither widths nor formats.")
 
 
