@@ -44,4 +44,5 @@ def is_below(source: str, prefix: str) -> bool:
 
 
 def _place(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, plain_host(url.raw_host.decode("ascii")), url.port or PORTS.get(url.scheme)
+    # The port that a scheme has anyway is none to httpx.
+    return url.scheme, plain_host(url.raw_host.decode("ascii")), url.port

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imgproxy.tokens import Token, Tokens
 from tests.edge.running import KEPT, Nodes, Request, Running, Says, cluster, send_raw, source_id
-from tests.serving import until
+from tests.serving import SIGNER, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 EDGE = tuple[Running, Nodes]
 AVIF = "image/avif,image/webp,image/apng,*/*;q=0.8"
@@ -426,10 +427,19 @@ def test_a_picture_that_is_gone_does_not_come_back(three: EDGE) -> None:
 # ---- expiring URLs
 
 
-def test_an_expired_url_is_never_answered_from_the_cache(three: EDGE) -> None:
+def with_expiry(end: int) -> str:
+    return f"/s/exp:{end}/plain/http://h.test/exp"
+
+
+def with_token(end: int) -> str:
+    return f"/{Tokens(SIGNER.pairs).make(Token.of('card', 'http://h.test/exp', end))}/pr:card/plain/http://h.test/exp"
+
+
+@pytest.mark.parametrize("expiring", [with_expiry, with_token])
+def test_an_expired_url_is_never_answered_from_the_cache(three: EDGE, expiring: Callable[[int], str]) -> None:
     edge, nodes = three
     now = int(time.time())
-    target = f"/s/exp:{now + 2}/plain/http://h.test/exp"
+    target = expiring(now + 2)
     # Kept for longer than it should be, even: the edge has to look at the URL itself.
     nodes.say(Says(headers=KEPT | {"X-Imgproxy-Expires": str(now + 2)}))
     assert "stored" in edge.ask(target).headers["cache-status"]
