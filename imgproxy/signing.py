@@ -165,7 +165,9 @@ class Signer:
         if any(good):
             return good.index(True)
         if ":" in signature:
-            raise MissingSignature(f"the signature segment is {signature!r}, which looks like an option")
+            # A long one may be a token or a signature with a mistake in it, and this text goes to the log.
+            told = repr(signature) if len(signature) <= _QUOTED else f"{len(signature)} characters with a colon"
+            raise MissingSignature(f"the signature segment is {told}, which looks like an option")
         if self.pairs:
             raise BadSignature(self._cause(signature, path))
         return None
@@ -194,6 +196,9 @@ class _Mistake:
     path: str
     text: str
 
+
+_QUOTED = 40
+"""Characters of an option that are quoted: fewer than a signature has."""
 
 _TELLING = 8
 """Characters of a signature that cannot agree by chance."""

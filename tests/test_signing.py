@@ -112,6 +112,17 @@ def test_an_option_in_the_place_of_the_signature_is_named(signer: Signer) -> Non
         signer.verify("rs:fill:300:200", "/plain/http://x")
 
 
+def test_a_broken_signature_is_not_told() -> None:
+    with pytest.raises(MissingSignature, match="is 44 characters with a colon, which looks like an option"):
+        Signer([NEW]).verify(f"{NEW.sign('/asd')}:", "/asd")
+
+
+@pytest.mark.parametrize(("text", "checked"), [("~x", True), ("~partner", False), ("", True)])
+def test_what_is_checked(text: str, checked: bool) -> None:
+    assert Signer([NEW], trusted=("~partner",)).checks(text) is checked
+    assert not Signer(trusted=("~partner",)).checks(text)
+
+
 @pytest.mark.parametrize("pairs", [[], [NEW]])
 def test_trusted_texts_need_no_check(pairs: list[KeyPair]) -> None:
     signer = Signer(pairs, trusted=("partner", "a:b", "gr\xfcn"))
