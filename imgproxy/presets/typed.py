@@ -11,12 +11,15 @@ from urllib.parse import quote
 from imgproxy.errors import BadOption
 from imgproxy.formats import BY_NAME, Format
 from imgproxy.geometry import Anchor
-from imgproxy.options import FormatQuality, Preset, Quality, ResultFormat, read_segment, spelling_of
+from imgproxy.options import Background, FormatQuality, Preset, Quality, ResultFormat, read_segment, spelling_of
 from imgproxy.options.base import Argument, Kind, Option, Setting, Spelling
 from imgproxy.options.values import Angle, Bool, Choice, Color, FormatName, Number, Rgb, Text, Whole
 
 WORDS = {anchor.name.lower().replace("_", "-"): anchor.value for anchor in Anchor}
 """What gravities may also be called: "north-east" for "noea"."""
+
+CHANNEL = Whole(0, 255)
+"""Red, green and blue of a colour that is written as a list."""
 
 AUTO = "auto"
 """The format that Accept, source and settings choose."""
@@ -33,6 +36,8 @@ def read_typed(name: str, value: object) -> tuple[Setting, ...]:
         return _qualities(name, cast("Mapping[str, object]", value))
     if option is ResultFormat and value == AUTO:
         return (Setting(ResultFormat, (("format", None),)),)
+    if option is Background and value == "":
+        return (Setting(Background, (("color", None),)),)
     return read_segment(name, _texts(name, option, spelling, cast("object", value)))
 
 
@@ -52,16 +57,25 @@ def _texts(name: str, option: type[Option], spelling: Spelling, value: object) -
     arguments = [option.arguments()[field] for field in spelling.fields]
     if isinstance(value, dict):
         return _named(name, arguments, cast("Mapping[str, object]", value))
-    if isinstance(value, list):
+    if isinstance(value, list) and (kinds := listed(arguments)):
         values = cast("list[object]", value)
         if not values:
             raise BadOption(f"{name}: the list is empty")
-        # Of options with one field some take several values for it.
-        kinds = [each.kind for each in arguments] if len(arguments) > 1 else [arguments[0].kind] * len(values)
-        if len(values) > len(kinds):
-            raise BadOption(f"{name}: expected at most {len(kinds)} values, got {len(values)}")
+        if isinstance(arguments[0].default, tuple):
+            kinds = [*kinds] * len(values)
+        few = len(arguments) == 1 and len(values) < len(kinds)
+        if few or len(values) > len(kinds):
+            raise BadOption(f"{name}: expected {'' if few else 'at most '}{len(kinds)} values, got {len(values)}")
         return [_argument(name, kind, each) for kind, each in zip(kinds, values, strict=False)]
-    return [_argument(name, arguments[0].kind, value)]
+    return [_argument(name, arguments[0].kind, cast("object", value))]
+
+
+def listed(arguments: Sequence[Argument]) -> Sequence[Kind]:
+    """The kinds of a list's values in their order: one for all of them where a field takes many; none for no list."""
+    kinds = [each.kind for each in arguments]
+    if len(arguments) > 1 or isinstance(arguments[0].default, tuple):
+        return kinds
+    return [CHANNEL] * 3 if isinstance(kinds[0], Color) else []
 
 
 def _named(name: str, arguments: Sequence[Argument], values: Mapping[str, object]) -> Sequence[str]:
@@ -84,9 +98,7 @@ def _argument(where: str, kind: Kind, value: object) -> str:
     """The text of one argument. Raises ``BadOption``: the kind's own complaint, at the right place."""
     try:
         text = _text(kind, value)
-        if not isinstance(kind, Color):
-            # A colour may also be three numbers, of which none is a colour.
-            kind.parse(text)
+        kind.parse(text)
     except BadOption as error:
         raise BadOption(f"{where}: {error}{_meant(value, _words(kind))}") from None
     return text
@@ -114,8 +126,6 @@ def _text(kind: Kind, value: object) -> str:
             return repr(value)
         case Color(), str():
             return value.removeprefix("#")
-        case Color(), int() if not isinstance(value, bool):
-            return str(value)
         case Text(), str():
             return quote(value, safe="")
         case ((Choice() | FormatName()), str()):
@@ -184,6 +194,8 @@ def _value(kind: Kind, value: Any) -> object:  # noqa: ANN401 - a kind knows its
             return AUTO
         case FormatName(), Format():
             return value.name
+        case Color(), None:
+            return ""
         case Color(), tuple():
             return f"#{kind.write(cast('Rgb', value))}"
         case Choice(), Anchor():

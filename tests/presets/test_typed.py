@@ -73,7 +73,7 @@ def test_auto_is_no_format() -> None:
         ("resize = { zz = 1 }", "resize.zz: resize has no 'zz'; it has type, width, height, enlarge"),
         ("resize = {}", "resize: the table is empty"),
         ("resize = []", "resize: the list is empty"),
-        ("width = [1, 2]", "width: expected at most 1 arguments, got 2"),
+        ("width = [1, 2]", "width: expected a whole number, 0 or more px, got [1, 2]"),
         ("resize = ['fit', 1, 2, true, 5]", "resize: expected at most 4 values, got 5"),
         ("resize = { width = -1 }", "resize.width: expected a whole number, 0 or more px, got '-1'"),
         ("resize = { type = 'fitt' }", "resize.type: expected one of fit, fill, fill-down, force, auto, got 'fitt', "
@@ -86,6 +86,12 @@ def test_auto_is_no_format() -> None:
         ("quality = 101", "quality: expected a whole number, 0 to 100, got '101'"),
         ("format = 'wepb'", "format: expected one of "),
         ("background = 'white'", "background: expected 3 or 6 hexadecimal digits, got 'white'"),
+        ("background = 255", "background: expected 3 or 6 hexadecimal digits, got 255"),
+        ("background = [255]", "background: expected 3 values, got 1"),
+        ("background = [1, 2, 3, 4]", "background: expected at most 3 values, got 4"),
+        ("background = [1, 2, 256]", "background: expected a whole number, 0 to 255, got '256'"),
+        ("trim = { threshold = 10, color = '' }", "trim.color: expected 3 or 6 hexadecimal digits, got ''"),
+        ("filename = ['YQ', '1']", 'filename: expected text, got ["YQ", "1"]'),
         ("background = true", "background: expected 3 or 6 hexadecimal digits, got true"),
         ("blur = 2026-01-01", 'blur: expected a number, 0 or more px, got "2026-01-01"'),
         ("cachebuster = { a = 1 }", "cachebuster.a: cachebuster has no 'a'"),
@@ -111,6 +117,11 @@ def test_every_option_can_be_written_and_read_back(setting: Setting) -> None:
     name, value = write_typed(setting)
     ((read_name, read_value),) = tomllib.loads(f"{name} = {as_toml(value)}").items()
     assert read_typed(read_name, read_value) == (setting,)
+
+
+def test_no_colour_is_an_empty_text() -> None:
+    assert write_typed(*read_segment("background", [""])) == ("background", "")
+    assert read_typed("background", "") == read_segment("background", [""])
 
 
 def test_what_no_key_says_has_no_typed_form() -> None:
