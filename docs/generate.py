@@ -1,4 +1,4 @@
-"""Writes the pages that are derived: options, settings, errors, metrics, and performance from what was measured.
+"""Writes what is derived: options, settings, errors, metrics, performance from what was measured, and a schema.
 
 ``python docs/generate.py`` writes them; with ``--check`` it writes nothing, names the pages that are out of date and
 ends with 1 if there is one. The pages depend on nothing but the code and docs/performance.json and .toml.
@@ -11,6 +11,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from os.path import normpath
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from imgproxy.formats import Format  # noqa: E402
 from imgproxy.metrics import ERROR_TYPES, SPANS, CacheState, Metrics, NodeState  # noqa: E402
 from imgproxy.options import OPTIONS  # noqa: E402
 from imgproxy.options.base import Argument, Option, Spelling  # noqa: E402
+from imgproxy.presets.schema import schema_text  # noqa: E402
 from imgproxy.settings import ROOMS, extras, names, variable  # noqa: E402
 from tests.golden import GOLDENS, path_of  # noqa: E402
 
@@ -46,10 +48,10 @@ def main() -> int:
     stale = [name for name, page in PAGES.items() if not is_current(name, page())]
     for name in stale:
         if check:
-            print(f"docs/{name} is out of date: run `make docs`", file=sys.stderr)
+            print(f"{normpath(f'docs/{name}')} is out of date: run `make docs`", file=sys.stderr)
         else:
             (DOCS / name).write_text(PAGES[name](), encoding="utf-8")
-            print(f"docs/{name}")
+            print(normpath(f"docs/{name}"))
     return 1 if check and stale else 0
 
 
@@ -314,6 +316,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "performance.md": performance_page,
     "performance.svg": performance_chart,
+    "../imgproxy/presets/schema.json": schema_text,
 }
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ UNBOUNDED = 2**31 - 1
 """The largest whole number that any argument takes: libvips counts in 32 bits."""
 
 
+LARGEST = 10**15
+"""The largest number, give or take the sign: beyond it floats begin to skip whole pixels, and products overflow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bool:
     """Go's booleans; anything else counts as false, as in imgproxy."""
@@ -106,7 +110,7 @@ class Number:
             # Too small to be meant: scales made of it would overflow. Also -0.0: equal values must be written alike.
             number = 0.0
         # Not a number, and what overflows to infinity, end here too.
-        if not self.low <= number <= self.high or (self.open_low and number == self.low) or abs(number) > 1e15:
+        if not self.low <= number <= self.high or (self.open_low and number == self.low) or abs(number) > LARGEST:
             raise BadOption(f"expected {self.expects}, got {text!r}")
         return number
 
