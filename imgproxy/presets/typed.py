@@ -163,7 +163,7 @@ def write_typed(setting: Setting) -> tuple[str, object]:
     """Name and value that ``read_typed`` reads as this setting. Raises ``BadOption`` if there are none."""
     values = dict(setting.values)
     for spelling in sorted(setting.option.spellings, key=lambda each: len(each.fields)):
-        if values.keys() <= {*spelling.fields} and setting.option is not Preset:
+        if values and values.keys() <= {*spelling.fields} and setting.option is not Preset:
             name, value = spelling.names[0], _typed(setting, spelling, values)
             if read_typed(name, value) == (setting,):
                 return name, value
@@ -181,11 +181,13 @@ def _typed(setting: Setting, spelling: Spelling, values: Mapping[str, Any]) -> o
             return [_value(kind, each) for each in cast("tuple[object, ...]", value)]
         return _value(kind, value)
     smart = values.get("anchor") is Anchor.SMART  # which takes no offsets
-    return {
+    table = {
         arguments[name].key: _value(arguments[name].kind, values[name])
         for name in spelling.fields
         if values.get(name) is not None and not (smart and name in {"x", "y"})
     }
+    # gravity = "smart", extend = true: others would not say what the one value is.
+    return table.popitem()[1] if len(table) == 1 and table.keys() <= {"type", "enabled"} else table
 
 
 def _value(kind: Kind, value: Any) -> object:  # noqa: ANN401 - a kind knows its own values
