@@ -7,12 +7,13 @@ import click
 from imgproxy.cli.edge import nginx
 from imgproxy.cli.machine import doctor
 from imgproxy.cli.pictures import render
+from imgproxy.cli.presets import presets
 from imgproxy.cli.remembered import purge
 from imgproxy.cli.serving import demo, health, serve, version
 from imgproxy.cli.tokens import token
 from imgproxy.cli.urls import explain, sign
 
-COMMANDS = (serve, demo, sign, token, explain, render, purge, nginx, doctor, health, version)
+COMMANDS = (serve, demo, sign, token, explain, render, presets, purge, nginx, doctor, health, version)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

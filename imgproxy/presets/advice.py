@@ -7,7 +7,7 @@ from datetime import date
 
 from imgproxy.options import Resize, spelled
 from imgproxy.presets import Presets
-from imgproxy.presets.definition import DEFAULT, Definition
+from imgproxy.presets.definition import Definition
 
 
 def advice(presets: Presets, today: date) -> Iterator[str]:
@@ -29,9 +29,6 @@ def _deprecated(presets: Presets, own: Definition, today: date) -> Iterator[str]
 
 
 def _open(presets: Presets, own: Definition) -> Iterator[str]:
-    general = presets.allowed(DEFAULT) if DEFAULT in presets else None
-    if own.name != DEFAULT and general is not None and "preset" not in general:
-        yield "cannot be used: the defaults allow other options only, and 'preset' is not among them"
     allow = presets.allowed(own.name)
     fields = {each for name in allow or () for each in spelled(name)}
     if own.widths and allow is not None and (Resize, "width") not in fields:

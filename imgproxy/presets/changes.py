@@ -13,8 +13,8 @@ from imgproxy.presets.writing import deprecation_of
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 
-_SAYS_ONLY = ("description", "owner", "deprecated")
-"""What is said of a preset and changes no answer."""
+_NO_PICTURE = ("widths", "allow", "deprecated", "description", "owner", "cache_tags")
+"""What changes no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Change:
 
     @property
     def shows(self) -> bool:
-        """Whether answers may be different, and not only what is said of the preset."""
-        return any(each.what not in _SAYS_ONLY for each in self.differences)
+        """Whether pictures may be different."""
+        return any(each.what not in _NO_PICTURE for each in self.differences)
 
 
 def changes(old: Presets, new: Presets) -> Iterator[Change]:

@@ -32,13 +32,21 @@ def segment_of(setting: Setting, separator: str = ":") -> str:
             segment = separator.join((min(spelling.names, key=len), *_texts(setting, spelling, values)))
             if _reads(segment, separator) == (setting,):
                 return segment
-    said = next((f"{name} = {as_toml(value)}" for name, value in _typed([setting])), str(setting))
-    raise BadOption(f"{said} cannot be said in a URL")
+    raise BadOption("no segment of a URL says this")
 
 
 def segments_of(settings: Iterable[Setting], separator: str = ":") -> str:
     """The settings as a URL has them. Raises ``BadOption`` if they cannot be written so."""
     return "/".join(segment_of(each, separator) for each in settings)
+
+
+def said_of(setting: Setting) -> str:
+    """The setting as people write it: as in a URL, or as in a file where no URL can say it."""
+    try:
+        return segment_of(setting)
+    except BadOption:
+        name, value = write_typed(setting)
+        return f"{name} = {as_toml(value)}"
 
 
 def _reads(segment: str, separator: str) -> tuple[Setting, ...]:
@@ -170,8 +178,8 @@ def line_of(definition: Definition, separator: str = ":") -> tuple[str, tuple[st
     for setting in definition.settings:
         try:
             segments.append(segment_of(setting, separator))
-        except BadOption as error:
-            lost.append(str(error))
+        except BadOption:
+            lost.append(said_of(setting))
     said = {
         "widths": definition.widths,
         "allow": definition.allow is not None,
