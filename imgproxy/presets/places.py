@@ -26,7 +26,7 @@ _OTHER = re.compile(r"[^,\]}\n#]*")
 def places(text: str) -> dict[Path, Place]:
     """The place of each key and each item of an array, by its path. ``text`` is a good TOML document.
 
-    Of arrays of tables the last one counts.
+    A table stands where its own header is, not where one within it is. Of arrays of tables the last one counts.
     """
     return _Scan(text).document()
 
@@ -76,9 +76,14 @@ class _Scan:
             word = self._take(_KEY)
             end, self.at = self.at, start
             path = *path, tomllib.loads(f"k={word}")["k"] if word[0] in "\"'" else word
-            self._note(path)
+            first = path not in self.found
             self.at = end
-            if "." not in self._take(_DOT):
+            last = "." not in self._take(_DOT)
+            end, self.at = self.at, start
+            if first or last:
+                self._note(path)
+            self.at = end
+            if last:
                 return path
 
     def _pair(self, table: Path) -> None:

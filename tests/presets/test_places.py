@@ -34,7 +34,7 @@ z = 1
 EXPECTED: dict[Path, tuple[int, int]] = {
     ("version",): (2, 1),
     ("quoted key",): (3, 1),
-    ("presets",): (15, 2),
+    ("presets",): (5, 2),
     ("presets", "tile"): (5, 10),
     ("presets", "tile", "resize"): (6, 1),
     ("presets", "tile", "resize", "type"): (6, 12),
@@ -57,6 +57,12 @@ EXPECTED: dict[Path, tuple[int, int]] = {
     ("rows",): (18, 3),
     ("rows", "z"): (19, 1),
 }
+
+
+def test_a_table_stands_where_its_own_header_is() -> None:
+    assert places("[a.b]\nx = 1\n[a.b.c]\ny = 1\n")["a", "b"] == (1, 4)
+    assert places("[a.b.c]\ny = 1\n[a.b]\nx = 1\n")["a", "b"] == (3, 4)
+    assert places("a . b = 1\na.c = 2\n") == {("a",): (1, 1), ("a", "b"): (1, 5), ("a", "c"): (2, 3)}
 
 
 def test_each_key_and_each_item_has_its_place() -> None:
