@@ -13,11 +13,10 @@ import click
 
 from imgproxy.cli.output import fail, settings_of
 from imgproxy.errors import BadOption
-from imgproxy.presets import DEFAULT
 from imgproxy.presets.definition import Definition, Mistakes
 from imgproxy.presets.files import read_files
 from imgproxy.presets.lines import numbered, read_lines
-from imgproxy.presets.writing import line_of, toml_of
+from imgproxy.presets.writing import UNDESCRIBED, line_of, table_of, toml_of
 
 
 @click.command()
@@ -26,17 +25,19 @@ from imgproxy.presets.writing import line_of, toml_of
 @click.option("--owner", default="unknown", show_default=True, help="The team that a written preset file names.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def convert(file: Any, kind: str, owner: str, *, as_json: bool) -> None:  # noqa: ANN401 - click's lazy file
-    r"""Convert FILE (- for what is piped in) between preset files and imgproxy's lines; print the result.
+    """Convert FILE (- for what is piped in) between preset files and imgproxy's lines; print the result.
 
-    imgproxy presets convert presets.txt --to toml --owner shop-frontend > presets/shop.toml
+    imgproxy presets convert presets.txt --to toml --owner shop > shop.toml
 
-    echo "$IMGPROXY_PRESETS" | tr , '\n' | imgproxy presets convert - --to toml
-
-    What a line cannot say (widths, allow, canary, deprecated) is told on standard error.
+    Of IMGPROXY_PRESETS, put each preset on a line of its own. Comments above a line become its description. What no
+    line can say (widths, allow, canary, deprecated) is told on standard error.
     """
     separator = settings_of().dialect.arguments_separator
     mistakes: Mistakes = []
-    text: str = file.read()
+    try:
+        text: str = file.read()
+    except UnicodeDecodeError:
+        fail(f"{file.name} is not UTF-8 text")
     read = _files if _is_toml(text) else _lines
     definitions = read(file.name.replace("<stdin>", "-"), text, separator, mistakes)
     if mistakes:
@@ -80,8 +81,8 @@ def _lines(name: str, text: str, separator: str, mistakes: Mistakes) -> dict[str
 
 def _converted(definitions: Sequence[Definition], kind: str, owner: str, separator: str) -> tuple[str, list[str]]:
     if kind == "toml":
-        bare = [each.name for each in definitions if not each.description and each.name != DEFAULT]
-        note = f"Lines have no descriptions: write what these are for: {', '.join(bare)}"
+        bare = [each.name for each in definitions if UNDESCRIBED in table_of(each, separator)]
+        note = f"These presets have no description yet: {', '.join(bare)}"
         return toml_of(definitions, owner, separator), [note] if bare else []
     written: list[str] = []
     notes: list[str] = []

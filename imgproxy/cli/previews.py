@@ -57,7 +57,7 @@ def preview(
 ) -> None:
     """Write a contact sheet of all presets on samples, as a picture or a page; without samples, on those that we ship.
 
-    imgproxy presets preview presets/ --sample portrait.jpg --sample logo.png --out sheet.png
+    imgproxy presets preview presets/ --sample cat.jpg --out sheet.png
 
     imgproxy presets preview presets/ --out sheet.html
     """
@@ -90,7 +90,7 @@ def preview(
 def diff(old: Path, new: Path, samples: tuple[str, ...], page: Path | None, *, as_json: bool) -> None:
     """Tell what is different between two folders of presets, and how it shows; exit with 1 if anything is.
 
-    imgproxy presets diff presets.main/ presets/ --sample portrait.jpg --html diff.html
+    imgproxy presets diff main/presets/ presets/ --html diff.html
     """
     settings = settings_of()
     before, after = read_or_fail(old, settings), read_or_fail(new, settings)

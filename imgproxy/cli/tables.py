@@ -13,14 +13,16 @@ from imgproxy.cli.output import out
 
 def show_rows(head: Sequence[str], rows: Iterable[Sequence[str]], dim: Iterable[bool] = ()) -> None:
     """Print the rows; ``dim``: which of them matter less."""
-    faint = [*dim]
+    rows, faint = [*rows], [*dim]
     if not out.is_terminal:
         for row in rows:
             out.out("\t".join(row), highlight=False)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name in head:
-        table.add_column(name, overflow="fold")
+    longest = [max(len(text) for text in column) for column in zip(head, *rows, strict=True)]
+    for name, length in zip(head, longest, strict=True):
+        # The widest one makes room for the others.
+        table.add_column(name, overflow="fold", no_wrap=length < max(longest))
     for n, row in enumerate(rows):
         table.add_row(*map(Text, row), style="dim" if faint[n : n + 1] == [True] else None)
     out.print(table, soft_wrap=False)
