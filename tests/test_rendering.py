@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from imgproxy.errors import BadOption, SchemeForbidden, SourceTooLarge, UnsupportedFormat
+from imgproxy.errors import BadOption, SchemeForbidden, SourceTooLarge, UnknownPreset, UnsupportedFormat
 from imgproxy.model import Rendition
-from imgproxy.rendering import render
+from imgproxy.options import read_segment
+from imgproxy.presets import Presets
+from imgproxy.rendering import Darkroom, render
 from imgproxy.settings import Settings
 from tests import charts
 from tests.origins.origin import running, says, whole
@@ -78,3 +80,23 @@ async def test_mistakes(photo: str) -> None:
         await rendered(str(Path(photo).parent), "a.png")
     with pytest.raises(BadOption, match="nothing to render"):
         await rendered(photo, "a.png", "raw:1")
+
+
+async def test_many_pictures_in_one_go(photo: str, tmp_path: Path) -> None:
+    (tmp_path / "mark.png").write_bytes(charts.mark())
+    settings = Settings.read({"IMGPROXY_WATERMARK_PATH": str(tmp_path / "mark.png"), "IMGPROXY_AUTO_WEBP": "1"})
+    other = Presets.parse([("", "small=w:20/wm:1")])
+    before = descriptors()
+    async with Darkroom(settings) as room:
+        asked = read_segment("preset", ["small"])
+        for _ in range(3):
+            made = await room.render(photo, asked, other, room.browser)
+            assert (made.width, made.format.name) == (20, "webp")
+        assert (await room.render(photo, ())).format.name == "png"
+        with pytest.raises(UnknownPreset):
+            await room.render(photo, asked)
+    assert descriptors() == before
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

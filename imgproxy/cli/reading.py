@@ -87,7 +87,7 @@ def show_findings(findings: Sequence[Finding], style: str, kind: str = "") -> No
     """A line for each, as editors and CI read them; on a terminal with the line of the file below."""
     for finding in findings:
         if not out.is_terminal:
-            out.out(f"{finding.where}{kind}{finding.text}", highlight=False)
+            click.echo(f"{finding.where}{kind}{finding.text}")
             continue
         out.print(Text.assemble((finding.where, "bold"), (kind + finding.text, style)))
         for line in _pointed_at(finding):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import click
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,7 @@ def show_rows(head: Sequence[str], rows: Iterable[Sequence[str]], dim: Iterable[
     rows, faint = [*rows], [*dim]
     if not out.is_terminal:
         for row in rows:
-            out.out("\t".join(row), highlight=False)
+            click.echo("\t".join(row))
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     longest = [max(len(text) for text in column) for column in zip(head, *rows, strict=True)]

@@ -76,8 +76,9 @@ def _texts(setting: Setting, spelling: Spelling, values: dict[str, Any]) -> list
 
 def toml_of(definitions: Iterable[Definition], owner: str, separator: str = ":") -> str:
     """A preset file. Raises ``BadOption`` for what no file can say; ``separator``: for options written as a string."""
+    ordered = sorted(definitions, key=lambda each: each.name != DEFAULT)
     head = f"version = {VERSION}\nowner = {as_toml(owner)}\n"
-    return head + "".join(f"\n{table_of(each, separator)}" for each in definitions)
+    return head + "".join(f"\n{table_of(each, separator)}" for each in ordered)
 
 
 def table_of(definition: Definition, separator: str = ":") -> str:

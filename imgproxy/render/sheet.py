@@ -42,11 +42,9 @@ class Row:
 def contact_sheet(columns: Sequence[str], rows: Sequence[Row]) -> bytes:
     """The sheet as a PNG. Raises ``pyvips.Error`` for pictures that cannot be read."""
     width = 2 * _MARGIN + _SIDE + len(columns) * (_CELL + _GAP)
-    parts = [_head(columns, width), *(_row(row, width) for row in rows)]
-    sheet: pyvips.Image = pyvips.Image.arrayjoin([_flat(width, 1, _PAPER)], across=1)
-    for part in parts:
+    sheet = _head(columns, width)
+    for part in (*(_row(row, width) for row in rows), _flat(width, _MARGIN, _PAPER)):
         sheet = sheet.join(part, "vertical")
-    sheet = sheet.join(_flat(width, _MARGIN, _PAPER), "vertical")
     return sheet.pngsave_buffer(compression=9)
 
 
