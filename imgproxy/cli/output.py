@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 6
 
-out = Console(highlight=False, soft_wrap=True)
+# No emoji: the options ct:key:sun are none.
+out = Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def settings_of() -> Settings:

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from imgproxy.errors import BadOption
 from imgproxy.formats import BY_NAME
 from imgproxy.geometry import Anchor
 from imgproxy.options import OPTIONS, Background, CacheTags, FormatQuality, Preset, Quality, ResultFormat, read_segment
@@ -52,10 +51,7 @@ def _examples(option: type[Option], name: str) -> list[object]:
     found: list[object] = []
     for segment in (each for text in option.examples for each in text.split("/")):
         for setting in read_segment(segment.split(":")[0], segment.split(":")[1:]):
-            try:
-                key, value = write_typed(setting)
-            except BadOption:
-                continue
+            key, value = write_typed(setting)
             if key == name and value not in found:
                 found.append(value)
     return found[:_MOST_EXAMPLES]

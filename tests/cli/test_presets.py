@@ -164,6 +164,11 @@ def test_show_as_json() -> None:
     }
 
 
+def test_options_are_no_emoji(tmp_path: Path) -> None:
+    canary = '[presets.tile.canary]\nshare = 1\ncache_tags = ["key", "sun"]\n'
+    assert "sources: ct:key:sun\n" in run("show", "tile", files(tmp_path, a=tile("width = 5") + canary)).output
+
+
 def test_show_what_no_file_can_have() -> None:
     done = run("show", "a b", presets="a b=w:5")
     assert done.exit_code == 0
@@ -334,6 +339,16 @@ def test_what_cannot_be_rendered_is_told_where_its_picture_would_be(folder: Path
         assert "<b>.png" not in out.read_text(encoding="utf-8")
 
 
+def test_what_cannot_be_rendered_in_json(folder: Path) -> None:
+    bad = folder.parent / "bad.png"
+    bad.write_bytes(b"<html>")
+    done = run("preview", folder, "--sample", bad, "--preset", "hero", "--out", folder / "x.png", "--json")
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)["pictures"]
+    assert [each["preset"] for each in told] == ["hero", "hero (canary)"]
+    assert all(each["error"].startswith("the first bytes") for each in told)
+
+
 def test_preview_of_nothing_or_to_nowhere(folder: Path, photo: Path) -> None:
     nothing = run("preview", "--sample", photo, "--out", folder / "x.png")
     assert (nothing.exit_code, nothing.stderr) == (1, "There are no presets to show.\n")
@@ -402,6 +417,13 @@ def test_diff_says_how_it_shows(tmp_path: Path, photo: Path) -> None:
     assert told["c"]["pictures"][0]["ssim"] == 1
     assert "ssim" not in told["tile"]["pictures"][0]
     assert told["d"]["pictures"][0]["after"] is None
+
+
+def test_diff_tells_pixels_from_bytes(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(charts.oriented(1))
+    old = files(tmp_path / "old", a=tile("format = 'png'"))
+    new = files(tmp_path / "new", a=tile("format = 'png'\nstrip_metadata = false"))
+    assert "; same pixels, +" in run("diff", old, new, "--sample", tmp_path / "photo.jpg").output
 
 
 def test_diff_as_a_page(tmp_path: Path, photo: Path) -> None:

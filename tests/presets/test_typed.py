@@ -129,6 +129,11 @@ def test_what_no_key_says_has_no_typed_form() -> None:
         write_typed(Setting(Resize, (("width", 1), ("dpr", 2))))
 
 
+def test_what_no_key_says_in_this_order_has_no_typed_form() -> None:
+    with pytest.raises(BadOption, match="no typed form"):
+        write_typed(Setting(Resize, (("height", 1), ("width", 2))))
+
+
 def test_presets_have_no_typed_form() -> None:
     with pytest.raises(BadOption, match="no typed form"):
         write_typed(*read_segment("pr", ["x"]))

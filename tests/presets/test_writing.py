@@ -56,6 +56,8 @@ def test_separators_that_stand_in_a_value() -> None:
     assert segment_of(name) == "fn:my_photo"
     with pytest.raises(BadOption, match="no segment"):
         segment_of(name, "_")
+    with pytest.raises(BadOption, match="no segment"):
+        segment_of(read_segment("filename", ["my_first_photo"])[0], "_")
 
 
 def test_what_no_url_says_is_said_as_in_a_file() -> None:

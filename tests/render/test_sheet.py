@@ -67,9 +67,17 @@ def test_a_long_note_makes_room_for_itself() -> None:
 
 def test_squares_shine_through_what_is_transparent() -> None:
     sheet = drawn(Row("a", "", [Cell(flat([0, 0, 0, 0], 64, 64), "")]))
+    assert grey(0) == sheet(LEFT, TOP)
+    assert grey(255) == [9, 9, 9]
     area = sheet.crop(LEFT, TOP, 64, 64)
     assert {area.min(), area.max()} == {232, 255}
     assert sheet(LEFT, TOP) != sheet(LEFT + 8, TOP) == sheet(LEFT, TOP + 8)
+
+
+def grey(alpha: int) -> list[float]:
+    """What shows of a grey picture with this alpha."""
+    image = pyvips.Image.black(9, 9, bands=2).linear([1.0], [9, alpha], uchar=True).copy(interpretation="b-w")
+    return drawn(Row("a", "", [Cell(image.pngsave_buffer(), "")]))(LEFT, TOP)
 
 
 @pytest.mark.parametrize("body", [charts.grey(), charts.deep(), charts.palette(), charts.counter(), charts.svg()])
