@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
@@ -116,6 +116,11 @@ class Purging:
     def hear(self, purge: Purge) -> int:
         """Take a numbered purge, of whichever node, to heart; how many entries of memory it concerns."""
         return self.memory.drop_matching(purge)
+
+    def foresee(self, asked: Purge) -> dict[str, int | None]:
+        """How many entries a purge would concern, by tier. None: it is known only when they are looked for."""
+        concerned = self.memory.drop_matching(replace(asked, soft=True, generation=0))
+        return {self.memory.name: concerned, **{tier.name: None for tier in self.shared}}
 
     async def purge(self, asked: Purge) -> Purged:
         """Carry a purge out: from when this returns, no node that can be reached answers with what it concerns."""

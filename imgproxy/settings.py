@@ -148,6 +148,29 @@ def extras(field: FieldInfo) -> dict[str, str]:
     return {key: str(value) for key, value in extra.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A variable that is set."""
+
+    value: str
+    place: str
+    """"environment", or the file that it stands in."""
+
+
+def variables(environment: Mapping[str, str] | None = None) -> dict[str, Given]:
+    """Those of this server's variables that are set. Raises ``BadSettings`` if the file with others is missing."""
+    environment = dict(os.environ if environment is None else environment)  # noqa: TID251 - as above
+    file = environment.get(_ENV_FILE, "")
+    bind = variable("bind")
+    found: dict[str, Given] = {}
+    for name, value in _with_file(environment).items():
+        if value and name.startswith(PREFIX):
+            stood_in = name == bind and value == f":{environment.get('PORT')}"
+            place = "environment" if environment.get(name) else "PORT" if stood_in else file
+            found[name] = Given(value, place)
+    return found
+
+
 def _given(room: type[BaseModel], given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, field in room.model_fields.items():
         for each in names(name, field):
@@ -206,11 +229,18 @@ def _explained(error: ValidationError) -> Iterator[str]:
         yield f"{where}: {message}" if where else message
 
 
+def known() -> list[str]:
+    """Every variable that is a setting, old names included."""
+    return [each for room in ROOMS.values() for name, field in room.model_fields.items() for each in names(name, field)]
+
+
+def meant(name: str) -> str:
+    """The variable that was probably meant by one that is none; empty if nothing is like it."""
+    own = [each.removeprefix(PREFIX) for each in known()]  # the prefix alone makes any two of them alike
+    return next((PREFIX + each for each in difflib.get_close_matches(name.removeprefix(PREFIX), own, 1, 0.75)), "")
+
+
 def _unknown(given: Mapping[str, str]) -> Iterator[str]:
-    known = [
-        each for room in ROOMS.values() for name, field in room.model_fields.items() for each in names(name, field)
-    ]
-    for name in sorted(given):
-        if name.startswith(PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            yield f"{name} is not a setting of this server" + (f", did you mean {close[0]}?" if close else "")
+    for name in sorted({name for name in given if name.startswith(PREFIX)}.difference(known())):
+        close = meant(name)
+        yield f"{name} is not a setting of this server" + (f", did you mean {close}?" if close else "")

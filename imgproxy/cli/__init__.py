@@ -12,8 +12,9 @@ from imgproxy.cli.remembered import purge
 from imgproxy.cli.serving import demo, health, serve, version
 from imgproxy.cli.tokens import token
 from imgproxy.cli.urls import explain, sign
+from imgproxy.cli.warming import warm
 
-COMMANDS = (serve, demo, sign, token, explain, render, presets, purge, nginx, doctor, health, version)
+COMMANDS = (serve, demo, sign, token, explain, render, presets, warm, purge, nginx, doctor, health, version)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,7 +15,7 @@ from imgproxy.purging import BadPurge, selected, spellings
 from imgproxy.web.listening import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
     from starlette.requests import Request
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imgproxy.purging import Purging
 
 _LARGEST = 64 * 1024
+_FRESH = {"Cache-Control": "no-store"}
 
 
 class AdminSettings(RoomSettings):
@@ -56,7 +57,7 @@ class AdminSettings(RoomSettings):
 
 
 class Admin:
-    """Answers ``POST /purge`` with what went."""
+    """Answers ``POST /purge`` with what went, or with what would go (``"dry_run": true``)."""
 
     def __init__(self, purging: Purging, settings: AdminSettings, rewrite: Callable[[str], str]) -> None:
         self._purging = purging
@@ -76,15 +77,16 @@ class Admin:
     async def _purge(self, request: Request) -> JSONResponse:
         try:
             asked = await _asked(request)
+            dry = _is_dry(asked)
             purges = dict.fromkeys(selected(each, self._rewrite) for each in spellings(asked))
         except BadPurge as error:
             return _say(400, str(error))
+        if dry:
+            tiers = _summed([self._purging.foresee(purge) for purge in purges])
+            return JSONResponse({"would_purge": sum(filter(None, tiers.values())), "tiers": tiers}, headers=_FRESH)
         done = [await self._purging.purge(purge) for purge in purges]
         told = {each.shared for each in done}
-        tiers = {
-            tier: None if None in (counts := [each.entries.get(tier) for each in done]) else sum(filter(None, counts))
-            for tier in done[0].entries
-        }
+        tiers = _summed([each.entries for each in done])
         answer = {
             "purged": sum(filter(None, tiers.values())),
             "tiers": tiers,
@@ -94,7 +96,23 @@ class Admin:
             "generation": done[-1].purge.generation,
         }
         # 202: it is in force here, and reaches the others as soon as Redis answers.
-        return JSONResponse(answer, 202 if False in told else 200, {"Cache-Control": "no-store"})
+        return JSONResponse(answer, 202 if False in told else 200, _FRESH)
+
+
+def _summed(counts: Sequence[Mapping[str, int | None]]) -> dict[str, int | None]:
+    """By tier; None where one of them is not known."""
+    return {
+        tier: None if None in (each := [count.get(tier) for count in counts]) else sum(filter(None, each))
+        for tier in counts[0]
+    }
+
+
+def _is_dry(asked: dict[str, object]) -> bool:
+    """Whether nothing is to be purged, but foreseen; takes the key out. Raises ``BadPurge``."""
+    dry = asked.pop("dry_run", False)
+    if not isinstance(dry, bool):
+        raise BadPurge("dry_run: expected true or false")
+    return dry
 
 
 async def _asked(request: Request) -> dict[str, object]:
@@ -113,4 +131,4 @@ async def _asked(request: Request) -> dict[str, object]:
 
 
 def _say(status: int, text: str) -> JSONResponse:
-    return JSONResponse({"error": text}, status, {"Cache-Control": "no-store"})
+    return JSONResponse({"error": text}, status, _FRESH)
