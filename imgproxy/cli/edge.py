@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,15 @@ from imgproxy.cli.output import fail, settings_of
 @click.option("--keys-zone", default="64m", show_default=True, help="Memory for keys: 8000 of them in 1 MB.")
 @click.option("--user", default="", help="Whom nginx's workers run as.")
 @click.option("--cdn-tags", is_flag=True, help="Pass Surrogate-Key and Cache-Tag on, to a CDN before the edge.")
-def nginx(folder: Path, nodes: tuple[str, ...], purge_allow: tuple[str, ...], **fields: Any) -> None:  # noqa: ANN401
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def nginx(
+    folder: Path,
+    nodes: tuple[str, ...],
+    purge_allow: tuple[str, ...],
+    *,
+    as_json: bool,
+    **fields: Any,  # noqa: ANN401
+) -> None:
     """Write the configuration of an nginx edge into FOLDER, as fits the nodes' settings in the environment.
 
     imgproxy nginx /etc/imgproxy-edge --node 10.0.0.1:8080 --node 10.0.0.2:8080
@@ -38,4 +47,8 @@ def nginx(folder: Path, nodes: tuple[str, ...], purge_allow: tuple[str, ...], **
     except (OSError, ValueError) as error:
         fail(str(error))
     place = folder.resolve()
-    click.echo(f"Written. Start it:  nginx -p {place}/ -c {place}/nginx.conf")
+    start = f"nginx -p {place}/ -c {place}/nginx.conf"
+    if as_json:
+        click.echo(json.dumps({"folder": str(place), "start": start}, indent=2))
+    else:
+        click.echo(f"Written. Start it:  {start}")

@@ -6,7 +6,7 @@ import http.client
 import json
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -114,4 +114,6 @@ def _ask(admin: str, body: dict[str, object], token: str) -> _Answer:
         said = json.loads(text)
     except ValueError:
         said = None
-    return _Answer(admin, status, said if isinstance(said, dict) else {"error": text.strip()})
+    if not isinstance(said, dict):
+        return _Answer(admin, status, {"error": text.strip()})
+    return _Answer(admin, status, cast("dict[str, Any]", said))

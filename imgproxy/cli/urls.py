@@ -151,7 +151,10 @@ def _lines() -> Iterator[tuple[str, str]]:
 @click.argument("url")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(url: str, *, as_json: bool) -> None:
-    """Say what URL asks for, which key verifies it, and why it fails if it does."""
+    """Say what URL asks for, which key verifies it, and why it fails if it does.
+
+    imgproxy explain http://images.example.com/unsafe/rs:fit:300:300/plain/http://example.com/a.jpg
+    """
     from imgproxy.explanation import explain as explain_url  # noqa: PLC0415
 
     steps = explain_url(url, settings_of())

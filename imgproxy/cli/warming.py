@@ -6,14 +6,13 @@ import asyncio
 import json
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from imgproxy.cli.output import fail, settings_of
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from imgproxy.warming.places import Item, Place
     from imgproxy.warming.running import Tally
 
-_EVERY_S = 10.0
-"""Between two lines of progress where there is no terminal."""
-
 
 @click.command()
 @click.argument("source", metavar="FILE|SITEMAP|-")
@@ -36,7 +32,9 @@ _EVERY_S = 10.0
 @click.option("--base", help="The server or edge to ask, http(s)://host[:port]; that of these settings by default.")
 @click.option("--concurrency", default=4, show_default=True, type=click.IntRange(1, 64), help="Requests at a time.")
 @click.option("--accept", "accepts", multiple=True, help="Accept header to ask with; repeat it to ask with each.")
-@click.option("--resume", type=click.Path(dir_okay=False, path_type=Path), help="File of what is finished: go on there.")
+@click.option(
+    "--resume", type=click.Path(dir_okay=False, path_type=Path), help="File of what is finished: go on there."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def warm(
     source: str,
@@ -132,16 +130,17 @@ def _presets(text: str | None, settings: Settings) -> list[str]:
     return names
 
 
+def _read(source: str) -> bytes:
+    return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+
+
 def _collected(source: str, place: Place) -> Collected:
     from imgproxy.warming.collecting import collect, is_url  # noqa: PLC0415
     from imgproxy.warming.places import BadPlace  # noqa: PLC0415
     from imgproxy.warming.sitemaps import BadSitemap  # noqa: PLC0415
 
     try:
-        if is_url(source):
-            body = None
-        else:
-            body = click.get_binary_stream("stdin").read() if source == "-" else Path(source).read_bytes()
+        body = None if is_url(source) else _read(source)
         collected = asyncio.run(collect(body, source, place))
     except FileNotFoundError:
         raise click.BadParameter(f"there is no file {source}", param_hint="FILE|SITEMAP|-") from None
@@ -156,6 +155,7 @@ def _run(
     wanted: list[Item], place: Place, tally: Tally, settings: Settings, concurrency: int, journal: Journal | None
 ) -> bool:
     """Ask for everything; whether Ctrl-C ended it."""
+    from imgproxy.cli.progress import showing  # noqa: PLC0415
     from imgproxy.warming.asking import Asker  # noqa: PLC0415
     from imgproxy.warming.running import warm as run  # noqa: PLC0415
 
@@ -172,46 +172,6 @@ def _run(
     except OSError as error:
         fail(f"What is finished could not be written down: {error}")
     return False
-
-
-@contextmanager
-def showing(
-    tally: Tally, console: Console, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[], object]]:
-    """Progress while the block runs: a bar on a terminal, else a line now and then. Call what it gives at changes."""
-    if not console.is_terminal:
-        began = told = clock()
-
-        def line() -> None:
-            nonlocal told
-            if (now := clock()) - told >= _EVERY_S:
-                told = now
-                asked = tally.done + tally.failed
-                left = (tally.total - tally.gone_through) * (now - began) / max(1, asked)
-                console.print(
-                    f"{tally.gone_through} of {tally.total}, {tally.failed} failed, {asked / (now - began):.1f}/s,"
-                    f" {left:.0f} s left",
-                    highlight=False,
-                )
-
-        yield line
-        return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("[red]{task.fields[failed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=tally.total, completed=tally.gone_through, failed="")
-
-        def move() -> None:
-            failed = f"{tally.failed} failed" if tally.failed else ""
-            progress.update(task, completed=tally.gone_through, failed=failed)
-
-        yield move
 
 
 def _tell(tally: Tally, seconds: float, *, stopped: bool, resume: Path | None) -> None:

@@ -54,7 +54,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("CACHE_PATH_PREFIX", "renamed", _STORE),
     Variable("CACHE_LOCAL_FILESYSTEM_ROOT", "renamed", _STORE),
     Variable("CACHE_FS_ROOT", "renamed", _STORE),
-    Variable("CACHE_KEY_*", "unsupported", "Results depend on the URL and on Accept only, so that caches can be shared."),
+    Variable(
+        "CACHE_KEY_*", "unsupported", "Results depend on the URL and on Accept only, so that caches can be shared."
+    ),
     Variable("CACHE_REPORT_ERRORS", "not needed", "A cache that fails is a line in the log and a metric."),
     Variable("CACHE_SWIFT_*", "unsupported", "Use Swift's S3 interface: IMGPROXY_RESULT_STORE_URL=s3://bucket/prefix."),
     Variable("CACHE_S3_ENDPOINT", "renamed", "AWS_ENDPOINT"),
@@ -70,7 +72,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("ALLOWED_INFO_OPTIONS", "unsupported", _INFO),
     Variable("INFO_*", "unsupported", _INFO),
     Variable("MAX_CHAINED_PIPELINES", "not needed", "URLs have one pipeline."),
-    Variable("SOURCE_URL_ENCRYPTION_KEY", "unsupported", "Sources are plain or base64 in URLs; a signature protects them."),
+    Variable(
+        "SOURCE_URL_ENCRYPTION_KEY", "unsupported", "Sources are plain or base64 in URLs; a signature protects them."
+    ),
     Variable("PNG_UNLIMITED", "not needed", "A file's structure is looked at before any decoder sees it."),
     Variable("TIFF_UNLIMITED", "not needed", "A file's structure is looked at before any decoder sees it."),
     Variable("SVG_UNLIMITED", "renamed", "IMGPROXY_MAX_SVG_SIZE: a number of bytes"),
@@ -87,7 +91,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("JXL_EFFORT", "unsupported", "JPEG XL is not written here; IMGPROXY_AUTO_AVIF is."),
     Variable("*_JXL", "unsupported", "JPEG XL is not written here; IMGPROXY_AUTO_AVIF is."),
     Variable("AUTOQUALITY_*", "unsupported", _AUTOQUALITY),
-    Variable("BEST_FORMAT_*", "unsupported", "IMGPROXY_AUTO_AVIF and IMGPROXY_AUTO_WEBP choose by what the client takes."),
+    Variable(
+        "BEST_FORMAT_*", "unsupported", "IMGPROXY_AUTO_AVIF and IMGPROXY_AUTO_WEBP choose by what the client takes."
+    ),
     Variable("ENABLE_VIDEO_THUMBNAILS", "unsupported", _VIDEO),
     Variable("VIDEO_THUMBNAIL_*", "unsupported", _VIDEO),
     Variable("WATERMARK_PREPROCESS_URL", "not needed", "URLs cannot bring a watermark of their own."),
@@ -115,7 +121,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("HONEYBADGER_*", "unsupported", _TRACKERS),
     Variable("SENTRY_*", "unsupported", _TRACKERS),
     Variable("AIRBRAKE_*", "unsupported", _TRACKERS),
-    Variable("SYSLOG_*", "unsupported", "The log goes to standard error: systemd and container engines take it from there."),
+    Variable(
+        "SYSLOG_*", "unsupported", "The log goes to standard error: systemd and container engines take it from there."
+    ),
     Variable("LICENSE_*", "not needed", "There is no license to buy."),
     Variable("DOWNLOAD_BUFFER_SIZE", "not needed", _MEMORY),
     Variable("FREE_MEMORY_INTERVAL", "not needed", _MEMORY),

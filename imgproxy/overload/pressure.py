@@ -120,16 +120,23 @@ class Group:
     folder: Path
     names: Names
 
-    def used(self) -> float | None:
-        """The fraction of its limit that is used, None if it has none or cannot be read."""
+    def limit(self) -> int | None:
+        """Bytes, None if it has no limit or cannot be read."""
         try:
             limit = (self.folder / self.names.limit).read_text().strip()
-            if limit == "max" or int(limit) >= _UNLIMITED:
-                return None
+            return None if limit == "max" or int(limit) >= _UNLIMITED else int(limit)
+        except (OSError, ValueError):
+            return None
+
+    def used(self) -> float | None:
+        """The fraction of its limit that is used, None if it has none or cannot be read."""
+        if (limit := self.limit()) is None:
+            return None
+        try:
             used = int((self.folder / self.names.used).read_text()) - self._inactive()
         except (OSError, ValueError):
             return None
-        return max(0, used) / max(1, int(limit))
+        return max(0, used) / max(1, limit)
 
     def _inactive(self) -> int:
         for line in (self.folder / "memory.stat").read_text().splitlines():
@@ -153,6 +160,10 @@ class Groups:
         except OSError:
             return cls()
         return cls(tuple(group for line in lines for group in _named(line, root)))
+
+    def limit(self) -> int | None:
+        """The smallest limit in bytes, None without one."""
+        return min((limit for group in self.groups if (limit := group.limit()) is not None), default=None)
 
     def used(self) -> float | None:
         """The largest used fraction, None without a limit."""

@@ -28,6 +28,7 @@ LONGEST_PAUSE_S = 60.0
 _FIRST_PAUSE_S = 0.5
 _PATIENCE_S = 60.0
 """For one answer: queue, origin and render."""
+_OK = 200
 _AGAIN = {429, 502, 503, 504}
 _LONGEST_REASON = 100
 
@@ -106,12 +107,12 @@ class Asker:
                 size, text = 0, b""
                 async for chunk in answer.aiter_raw():
                     size += len(chunk)
-                    text = (text + chunk)[:_LONGEST_REASON] if answer.status_code != httpx.codes.OK else b""
+                    text = (text + chunk)[:_LONGEST_REASON] if answer.status_code != _OK else b""
         except (TimeoutError, httpx.TimeoutException):
             return Outcome(item, 0, f"no answer in {_PATIENCE_S:.0f} s"), 0
         except httpx.HTTPError as error:
             return Outcome(item, 0, _said(error)), 0
-        if answer.status_code == httpx.codes.OK:
+        if answer.status_code == _OK:
             return Outcome(item, answer.status_code, "", size, _is_hit(answer.headers)), 0
         pause = _pause(answer.headers.get("retry-after", ""))
         reason = text.decode("utf-8", "replace").strip().partition("\n")[0] or answer.reason_phrase or "no image"
@@ -126,7 +127,7 @@ class Asker:
         body = b""
         try:
             async with asyncio.timeout(_PATIENCE_S), self._stream(Item(target)) as answer:
-                if answer.status_code != httpx.codes.OK:
+                if answer.status_code != _OK:
                     raise OSError(f"it was answered with {answer.status_code}")
                 async for chunk in answer.aiter_raw():
                     body += chunk

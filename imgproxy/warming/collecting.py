@@ -53,15 +53,15 @@ async def collect(body: bytes | None, given: str, place: Place) -> Collected:
         collected.urls.extend(sitemap.images)
         collected.pages = sitemap.pages
         for number, url in enumerate(sitemap.sitemaps):
+            if number >= _MOST_SITEMAPS:
+                collected.failures.append((url, f"only the first {_MOST_SITEMAPS} sitemaps of an index are read"))
+                continue
             try:
-                if number >= _MOST_SITEMAPS:
-                    raise BadSitemap(f"only the first {_MOST_SITEMAPS} sitemaps of an index are read")
                 inner = read(await _fetched(asker, allowed, url))
-                if inner.sitemaps:
-                    raise BadSitemap("an index inside of an index, which the protocol does not allow")
             except (BadSitemap, BadPlace) as error:
                 collected.failures.append((url, str(error)))
                 continue
+            collected.failures += [(each, "in an index that is named by an index") for each in inner.sitemaps]
             collected.pages += inner.pages
             collected.urls.extend(inner.images)
             if len(collected.urls) > MOST:

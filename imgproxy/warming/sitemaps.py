@@ -90,7 +90,9 @@ class _Reader:
 
     def _start(self, name: str, _: dict[str, str]) -> None:
         if not self._path and name not in {f"{_SITEMAP} urlset", f"{_SITEMAP} sitemapindex"}:
-            raise BadSitemap(f"its root is <{name.rpartition(' ')[2][:40]}>; expected <urlset> or <sitemapindex> of {_SITEMAP}")
+            raise BadSitemap(
+                f"its root is <{name.rpartition(' ')[2][:40]}>; expected <urlset> or <sitemapindex> of {_SITEMAP}"
+            )
         self._path.append(name)
         if len(self._path) > _DEEPEST:
             raise BadSitemap("its elements are nested too deep")
