@@ -16,7 +16,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # other half talks to sockets, processes and libvips, where a floor is what can be asked.
 PURE := imgproxy/dialects/*,imgproxy/options/*,imgproxy/planning.py,imgproxy/negotiation.py,$\
 imgproxy/presets/*,imgproxy/geometry.py,imgproxy/formats.py,imgproxy/signing.py,$\
-imgproxy/freshness.py,imgproxy/fields.py,imgproxy/caches/purges.py,imgproxy/model.py,imgproxy/errors.py,imgproxy/etags.py,imgproxy/environment.py
+imgproxy/freshness.py,imgproxy/fields.py,imgproxy/caches/purges.py,imgproxy/model.py,imgproxy/errors.py,imgproxy/etags.py,imgproxy/environment.py,$\
+imgproxy/configuration/*,imgproxy/warming/places.py,imgproxy/warming/sitemaps.py
 FLOOR ?= 85
 
 # For example: make test ARGS="-k orientation"

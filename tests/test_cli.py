@@ -241,17 +241,3 @@ def test_nginx_says_what_is_wrong(tmp_path: Path, arguments: list[str], said: st
     ran = CliRunner().invoke(main, ["nginx", str(tmp_path / "edge"), *arguments], env={})
     assert ran.exit_code != 0
     assert said in ran.output
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "exactly one of"),
-        (["--source", "a", "--all"], "exactly one of"),
-        (["--all"], "Name an admin listener"),
-    ],
-)
-def test_purge_says_what_is_missing(arguments: list[str], said: str) -> None:
-    ran = CliRunner().invoke(main, ["purge", *arguments], env={})
-    assert ran.exit_code == 1
-    assert said in ran.output

@@ -116,7 +116,7 @@ def shown(value: str, *, secret: bool = False) -> str:
 
 def written(value: object) -> str:
     """A value as it stands in a variable; empty for none."""
-    if value is None or isinstance(value, SecretStr):
+    if value is None or isinstance(value, SecretStr | bytes):
         return ""
     if isinstance(value, bool):
         return str(value).lower()

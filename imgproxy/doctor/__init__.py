@@ -6,10 +6,8 @@ import platform
 from typing import TYPE_CHECKING
 
 from imgproxy import __version__
-from imgproxy.doctor import written
+from imgproxy.doctor import machine, others, written
 from imgproxy.doctor.finding import Finding
-from imgproxy.doctor.machine import machine
-from imgproxy.doctor.others import others
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -22,7 +20,7 @@ __all__ = ["Finding", "examine"]
 async def examine(settings: Settings) -> AsyncGenerator[Finding]:
     """The findings, as they are made. Starts a render process, and asks Redis and origins what a server would."""
     yield Finding("version", f"imgproxy-server {__version__}, Python {platform.python_version()}, {platform.machine()}")
-    for finding in (*written.settings(settings), *machine(settings)):
+    for finding in (*written.findings(settings), *machine.findings(settings)):
         yield finding
-    async for finding in others(settings):
+    async for finding in others.findings(settings):
         yield finding

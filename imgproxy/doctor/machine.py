@@ -31,7 +31,7 @@ _FREE, _FREE_SHARE = 1 << 30, 0.05
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 
 
-def machine(settings: Settings) -> Iterator[Finding]:
+def findings(settings: Settings) -> Iterator[Finding]:
     """All that can be told without asking anybody."""
     yield cores(settings.pool.workers or available_cpus(), available_cpus())
     groups = Groups.own()

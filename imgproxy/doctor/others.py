@@ -39,7 +39,7 @@ _APART_S, _FAR_APART_S = 2.0, 30.0
 _WORD = re.compile(r"(?:\d+|[A-Za-z0-9.-]+)")
 
 
-async def others(settings: Settings) -> AsyncGenerator[Finding]:
+async def findings(settings: Settings) -> AsyncGenerator[Finding]:
     """All that has to be asked of somebody else, who may take some seconds."""
     async for finding in _rendering(settings):
         yield finding

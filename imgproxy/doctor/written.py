@@ -36,7 +36,7 @@ _SAMPLES = tuple(
 )
 
 
-def settings(settings: Settings) -> Iterator[Finding]:
+def findings(settings: Settings) -> Iterator[Finding]:
     """All that can be told by reading them."""
     for text in settings.warnings:
         yield warning("settings", text, "Correct or remove the variable; `imgproxy config` lists all of them.")

@@ -60,7 +60,7 @@ class _Reader:
     """Takes a document piece by piece, and keeps only URLs."""
 
     def __init__(self) -> None:
-        self._parser = parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser = parser = expat.ParserCreate("UTF-8", " ")  # which sitemaps are in, whatever they say
         parser.buffer_text = True
         # A sitemap needs no document type, and entities, external ones included, need one.
         parser.StartDoctypeDeclHandler = self._refuse
