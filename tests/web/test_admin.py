@@ -47,6 +47,20 @@ async def test_a_purge_says_how_many_went(node: Remembering) -> None:
     assert (await post(node, {"tag": "nothing"})).json()["purged"] == 0
 
 
+async def test_a_dry_run_says_how_many_would_go(node: Remembering) -> None:
+    for size in range(1, 4):
+        await node.image(URL, f"w:{size}")
+    newest = node.purges.newest
+    answer = await post(node, {"source": URL, "dry_run": True})
+    assert (answer.status_code, answer.json()) == (200, {"would_purge": 3, "tiers": {"memory": 3}})
+    assert answer.headers["cache-control"] == "no-store"
+    assert (node.memory.entries, node.purges.newest) == (3, newest)
+    assert (await post(node, {"source": URL, "soft": True, "dry_run": True})).json()["would_purge"] == 3
+    refused = await post(node, {"all": True, "dry_run": "yes"})
+    assert (refused.status_code, refused.json()) == (400, {"error": "dry_run: expected true or false"})
+    assert (await post(node, {"source": URL, "dry_run": False})).json()["purged"] == 3
+
+
 @pytest.mark.parametrize("token", [None, "", "hus", "hush ", "other", "Bearer hush", "h\u00fcsh"])
 async def test_without_the_token_nothing_happens(node: Remembering, token: str | None) -> None:
     await node.image(URL)

@@ -1,0 +1,100 @@
+"""The examples in pages: ``console`` blocks, whose commands are run and whose output is compared.
+
+A line that begins with ``$ `` is a command; one that ends with a backslash goes on in the next, and ``<<END``
+goes on until END. The lines after it are
+parts of what it prints, in this order; ``…`` stands for anything. A command that ends with ``&`` is a server, and is
+waited for. All commands of a page run in one shell, in a folder of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_BLOCK = re.compile(r"^( *)```console\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+_MARK = "\x1e"
+_READY = "for _ in $(seq 300); do imgproxy health >/dev/null 2>&1 && break; sleep 0.1; done"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A command of a page."""
+
+    command: str
+    expected: tuple[str, ...]
+    line: int
+
+    def misses(self, output: str) -> str:
+        """The first expected part that the output does not have; empty if it has all."""
+        position = 0
+        for wanted in self.expected:
+            for part in filter(None, map(str.strip, wanted.split("…"))):
+                found = output.find(part, position)
+                if found < 0:
+                    return part
+                position = found + len(part)
+        return ""
+
+
+def examples(text: str) -> Iterator[Example]:
+    """The commands of a page, in order."""
+    for block in _BLOCK.finditer(text):
+        first = text.count("\n", 0, block.start(2)) + 1
+        lines = [line[len(block[1]) :] for line in block[2].splitlines()]
+        starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
+        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+            last = start
+            ending = re.search(r"<<(\w+)$", lines[start])
+            while last + 1 < end and (lines[last].endswith("\\") or (ending and lines[last] != ending[1])):
+                last += 1
+            command = "\n".join(lines[start : last + 1]).removeprefix("$ ")
+            yield Example(command, tuple(filter(None, lines[last + 1 : end])), first + start)
+
+
+def failures(text: str, folder: Path, environment: Mapping[str, str]) -> list[str]:
+    """What is wrong with a page's examples, run in ``folder``: a text for each."""
+    page = list(examples(text))
+    ran = subprocess.run(
+        ["bash", "-c", _script(page)],
+        cwd=folder,
+        env=_environment(folder) | dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    outputs = ran.stdout.split(_MARK)
+    if len(outputs) != 2 * len(page) + 1:
+        return [f"the shell ended early: {ran.stdout[-500:]}{ran.stderr[-500:]}"]
+    told: list[str] = []
+    for example, output, code in zip(page, outputs[::2], outputs[1::2], strict=False):
+        missing = example.misses(output)
+        if missing or code != "0":
+            told.append(f"line {example.line}: {example.command}\nexit {code}, without {missing!r}:\n{output}")
+    return told
+
+
+def _script(page: list[Example]) -> str:
+    lines = ["trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"]
+    for example in page:
+        if example.command.endswith("&"):
+            lines.append(f"{example.command.removesuffix('&')} >server.log 2>&1 &\n{_READY}")
+        else:
+            lines.append(f"{{\n{example.command}\n}} 2>&1")
+        lines.append(f"printf '{_MARK}%d{_MARK}' $?")
+    return "\n".join(lines)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Only what a shell needs, and an ``imgproxy`` that is this checkout."""
+    commands = folder / "bin"
+    commands.mkdir()
+    (commands / "imgproxy").write_text(f'#!/bin/sh\nexec {sys.executable} -m imgproxy "$@"\n')
+    (commands / "imgproxy").chmod(0o755)
+    return {"PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"}
