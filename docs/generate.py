@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from bench.race import chart, results  # noqa: E402 - found by the line above
 from bench.race.page import page  # noqa: E402
 from imgproxy import errors  # noqa: E402
-from imgproxy.formats import Format  # noqa: E402
+from imgproxy.configuration.effective import written  # noqa: E402
 from imgproxy.metrics import ERROR_TYPES, SPANS, CacheState, Metrics, NodeState  # noqa: E402
 from imgproxy.options import OPTIONS  # noqa: E402
 from imgproxy.options.base import Argument, Option, Spelling  # noqa: E402
@@ -177,32 +177,11 @@ def setting_rows(room: type[Any]) -> Iterator[tuple[str, ...]]:
 def setting_default(field: Any) -> str:  # noqa: ANN401 - pydantic's FieldInfo
     """The default as it would be written in the variable; a secret has none, and shows none."""
     value = field.default
-    if not field.repr or hasattr(value, "get_secret_value") or value is None or value in ((), "", b""):
+    if not field.repr or not written(value):
         return "none"
     if field.description and isinstance(value, str) and value.startswith("imgproxy/"):
         return "`imgproxy/<version>`"
-    return f"`{setting_text(value)}`"
-
-
-def setting_text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ",".join(
-            each.name
-            if isinstance(each, Format)
-            else "=".join(map(str, each))
-            if isinstance(each, tuple)
-            else str(each)
-            for each in value
-        )
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def setting_item(value: object) -> str:
-    if isinstance(value, Format):
-        return value.name
-    return "=".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"`{written(value)}`"
 
 
 def plain(text: str) -> str:

@@ -41,7 +41,7 @@ from imgproxy.web.admin import AdminSettings
 from imgproxy.web.settings import WebSettings
 
 PREFIX = "IMGPROXY_"
-_ENV_FILE = f"{PREFIX}ENV_LOCAL_FILE_PATH"
+ENV_FILE = f"{PREFIX}ENV_LOCAL_FILE_PATH"
 
 
 class BadSettings(ValueError):
@@ -93,7 +93,7 @@ class Settings:
             mistakes += _unreachable(rooms["configured"], rooms["origin"])
         if mistakes:
             raise BadSettings("\n".join(mistakes))
-        path = environment.get(_ENV_FILE)
+        path = environment.get(ENV_FILE)
         return cls(**rooms, warnings=tuple(_unknown(given)), file=Path(path) if path else None)
 
     @property
@@ -160,7 +160,7 @@ class Given:
 def variables(environment: Mapping[str, str] | None = None) -> dict[str, Given]:
     """Those of this server's variables that are set. Raises ``BadSettings`` if the file with others is missing."""
     environment = dict(os.environ if environment is None else environment)  # noqa: TID251 - as above
-    file = environment.get(_ENV_FILE, "")
+    file = environment.get(ENV_FILE, "")
     bind = variable("bind")
     found: dict[str, Given] = {}
     for name, value in _with_file(environment).items():
@@ -212,10 +212,10 @@ def _unreachable(configured: ConfiguredSettings, origin: OriginSettings) -> Iter
 def _with_file(given: dict[str, str]) -> dict[str, str]:
     """The environment over the file that IMGPROXY_ENV_LOCAL_FILE_PATH names; PORT stands in for IMGPROXY_BIND."""
     given = dict(given)
-    path = given.pop(_ENV_FILE, "")
+    path = given.pop(ENV_FILE, "")
     if path:
         if not Path(path).is_file():
-            raise BadSettings(f"{_ENV_FILE}: there is no file {path}")
+            raise BadSettings(f"{ENV_FILE}: there is no file {path}")
         given = {name: value for name, value in dotenv_values(path).items() if value is not None} | given
     if given.get("PORT") and not given.get(variable("bind")):
         given[variable("bind")] = f":{given['PORT']}"

@@ -120,7 +120,7 @@ def _explain(name: str, given: Mapping[str, Given], *, as_json: bool) -> None:
     if wanted not in spelled:
         theirs = incumbent.find(wanted.removeprefix(PREFIX))
         close = meant(wanted)
-        if theirs is not None and not close:
+        if theirs is not None:
             fail(f"{wanted} is a setting of imgproxy's; {theirs.fate} here: {theirs.text}")
         hint = f", did you mean {close}?" if close else "; `imgproxy config` lists all"
         raise click.BadParameter(f"{wanted} is not a setting of this server{hint}", param_hint="--explain")

@@ -54,7 +54,7 @@ def warm(
 
     imgproxy warm urls.txt --base https://img.example.com --resume urls.done
 
-    imgproxy warm https://example.com/sitemap.xml --preset card,hero --accept image/avif,image/webp
+    imgproxy warm https://example.com/sitemap.xml --preset card,hero
     """
     from imgproxy.warming.journal import BadJournal, Journal  # noqa: PLC0415 - only this command needs an HTTP client
     from imgproxy.warming.places import items  # noqa: PLC0415

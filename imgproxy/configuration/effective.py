@@ -75,7 +75,7 @@ def unknown(given: Mapping[str, Given]) -> Iterator[Unknown]:
     for name in sorted(given.keys() - {*known()}):
         theirs = incumbent.find(name.removeprefix(PREFIX))
         close = meant(name)
-        if theirs is not None and not (theirs.is_family and close):
+        if theirs is not None:
             yield Unknown(name, f"imgproxy's; {theirs.fate} here: {theirs.text}", theirs.fate == "not needed")
         else:
             yield Unknown(name, f"did you mean {close}?" if close else "no setting of this server, nor of imgproxy")

@@ -22,10 +22,6 @@ class Variable:
     text: str
     """Where it went, why it is not needed, or what to do without it."""
 
-    @property
-    def is_family(self) -> bool:
-        return "*" in self.pattern
-
 
 def find(name: str) -> Variable | None:
     """What becomes of a variable of imgproxy's, by its name without IMGPROXY_."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imgproxy.configuration import incumbent
 from imgproxy.configuration.effective import effective
-from imgproxy.settings import PREFIX, ROOMS, BadSettings, Settings, known, meant, names
+from imgproxy.settings import ENV_FILE, PREFIX, ROOMS, BadSettings, Settings, known, meant, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,12 +74,14 @@ def _refused(ours: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
 def _move(name: str, value: str, refusals: Mapping[str, str]) -> Move:
     if name in refusals:
         return Move(name, "refused", refusals[name])
+    if name == ENV_FILE:
+        return Move(name, "same")
     if name in known():
         new = _newest(name)
         return Move(name, "same", "" if new == name else f"an old name, which is understood; the new one is {new}")
     their = incumbent.find(name.removeprefix(PREFIX))
-    close = meant(name)
-    if their is None or (their.is_family and close):
+    if their is None:
+        close = meant(name)
         return Move(name, "unknown", f"did you mean {close}?" if close else "imgproxy has no such variable")
     if their.fate == "unsupported" and value.lower() in _OFF:
         return Move(name, "not needed", "switched off, and not here")

@@ -9,7 +9,6 @@ import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from imgproxy.caches.base import TierDown
 from imgproxy.caches.connecting import connect
@@ -36,7 +35,7 @@ T = TypeVar("T")
 _PATIENCE_S = 5.0
 _APART_S, _FAR_APART_S = 2.0, 30.0
 """Between two clocks: purges and expiries are off by as much."""
-_WORD = re.compile(r"(?:\d+|[A-Za-z0-9.-]+)")
+_HOST = re.compile(r"https?://([A-Za-z0-9.-]+)(?=[:/]|$)")
 
 
 async def findings(settings: Settings) -> AsyncGenerator[Finding]:
@@ -103,8 +102,8 @@ async def _pictures(settings: Settings) -> AsyncGenerator[Finding]:
 def hosts(settings: Settings) -> list[str]:
     """The names that the settings have looked up: of allowed sources, of what is put before them, and of edges."""
     urls = (*settings.origin.allowed_sources, settings.dialect.base_url, *settings.edge.edge_urls)
-    found = (urlsplit(url).hostname or "" for url in urls if url.startswith(("http://", "https://")) and "*" not in url)
-    return list(dict.fromkeys(host for host in found if host and _WORD.fullmatch(host)))
+    found = (match[1] for url in urls if (match := _HOST.match(url)))
+    return list(dict.fromkeys(found))
 
 
 async def names(wanted: list[str]) -> Finding:

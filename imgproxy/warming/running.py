@@ -52,7 +52,8 @@ class Tally:
         return self.finished_before + self.done + self.failed
 
     def fail(self, url: str, status: int, reason: str) -> None:
-        """Count a failure."""
+        """Count a failure. What others wrote is made fit for a terminal."""
+        url, reason = _visible(url), _visible(reason)
         self.failures[status, reason] += 1
         shown = self.examples.setdefault((status, reason), [])
         if len(shown) < _EXAMPLES and url not in shown:
@@ -88,6 +89,10 @@ class Tally:
                 for count, status, reason, urls in self.kinds()
             ],
         }
+
+
+def _visible(text: str) -> str:
+    return "".join(each if each.isprintable() else "�" for each in text)
 
 
 async def warm(

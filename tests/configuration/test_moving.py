@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from imgproxy.configuration.moving import Moved, moved
@@ -31,6 +33,13 @@ def test_what_becomes_of_a_variable(name: str, value: str, verdict: str, text: s
     assert text in only.text
     assert result.good is (verdict in {"same", "not needed"})
     assert only.as_dict() == {"name": only.name, "verdict": only.verdict, "text": only.text}
+
+
+def test_every_documented_variable_of_imgproxys_is_known() -> None:
+    documented = (Path(__file__).parent / "imgproxy.txt").read_text().split()
+    assert len(documented) > 170
+    moves = move(**dict.fromkeys(documented, "1")).moves
+    assert [each.name for each in moves if each.verdict == "unknown"] == []
 
 
 def test_what_is_wrong_with_several_together() -> None:

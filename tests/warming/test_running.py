@@ -81,6 +81,12 @@ async def test_a_journal_that_cannot_be_written_ends_the_run(tmp_path: Path) -> 
         assert len(server.asked) < 10
 
 
+def test_what_a_server_says_does_nothing_to_a_terminal() -> None:
+    tally = Tally()
+    tally.fail("/a\x1b[2J", 404, "no\x1b]0;title\x07")
+    assert list(tally.kinds()) == [(1, 404, "no�]0;title�", ["/a�[2J"])]
+
+
 def test_the_same_url_is_an_example_once() -> None:
     tally = Tally()
     for _ in range(3):
