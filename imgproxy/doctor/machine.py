@@ -68,7 +68,8 @@ def cores(workers: int, available: int) -> Finding:
 def memory(settings: Settings, limit: int, used: float | None) -> Finding:
     """Whether all that may be used fits below the limit (of a cgroup, else the machine's). ``limit``: bytes."""
     workers = (settings.pool.workers or available_cpus()) + 1  # and the spare one
-    caches = settings.cache.memory_cache_size + settings.cache.source_cache_size
+    kept = settings.cache
+    caches = kept.memory_cache_size + kept.source_cache_size + kept.mezzanine_cache_size
     most = _SERVER + caches + workers * settings.pool.worker_memory
     now = "" if used is None else f", {100 * used:.0f} % of it in use"
     text = f"{most // _MB} MB at the most ({workers} x worker memory, caches), of {limit // _MB} MB{now}"

@@ -40,6 +40,7 @@ async def test_a_healthy_server(tmp_path: Path) -> None:
             worker_memory="128MiB",
             memory_cache_size="0",
             source_cache_size="0",
+            mezzanine_cache_size="0",
             allowed_sources="http://localhost/,http://*.example.com/,local://",
         )
     assert levels(found, "bad") == set()

@@ -23,8 +23,8 @@ def test_memory() -> None:
     assert (fits.level, "25 % of it in use" in fits.text) == ("good", True)
     tight = machine.memory(settings, 4 << 30, None)
     assert tight.level == "warning"
-    assert "Set IMGPROXY_WORKER_MEMORY to 956MiB" in tight.remedy
-    advised = Settings.read({"IMGPROXY_WORKERS": "3", "IMGPROXY_WORKER_MEMORY": "956MiB"})
+    assert "Set IMGPROXY_WORKER_MEMORY to 940MiB" in tight.remedy
+    advised = Settings.read({"IMGPROXY_WORKERS": "3", "IMGPROXY_WORKER_MEMORY": "940MiB"})
     assert machine.memory(advised, 4 << 30, None).level == "good"
 
 
