@@ -142,9 +142,15 @@ FORMATS: tuple[Format, ...] = (JPEG, JXL, PNG, WEBP, GIF, ICO, SVG, HEIC, AVIF, 
 
 BY_NAME: dict[str, Format] = {name: format_ for format_ in FORMATS for name in format_.names}
 
+JSON = Format("json", "application/json", ".json", (), writable=True, alpha=True)
+"""No image, but what is said of one (option ``placeholder``). No URL can ask for it as a format."""
+
+RESULTS: dict[str, Format] = {format_.name: format_ for format_ in (*FORMATS, JSON)}
+"""All that an answer may be, by name."""
+
 
 def _named(name: str) -> Format:
-    return BY_NAME[name]
+    return RESULTS[name]
 
 
 SNIFF_BYTES = 32 * 1024

@@ -279,6 +279,27 @@ def solve(source: Size, wish: Wish, *, vector: bool = False) -> Geometry:
     return geometry
 
 
+def reduced(geometry: Geometry, longest: int) -> Geometry:
+    """The same composition with at most about ``longest`` pixels a side; the one that is given if it has no more."""
+    factor = longest / max(geometry.canvas.width, geometry.canvas.height)
+    if factor >= 1:
+        return geometry
+    sides = geometry.padding
+    return replace(
+        geometry,
+        scaled=_less(geometry.scaled, factor),
+        result_crop=_less(geometry.result_crop, factor),
+        extend=_less(geometry.extend, factor),
+        extend_ratio=_less(geometry.extend_ratio, factor),
+        padding=Sides(*(scale_to_even(side, factor) for side in (sides.top, sides.right, sides.bottom, sides.left))),
+        dpr=geometry.dpr * factor,
+    )
+
+
+def _less(size: Size, factor: float) -> Size:
+    return Size(_target(size.width, factor), _target(size.height, factor))
+
+
 def _crop_length(length: int, crop: float) -> int:
     if crop == 0 or crop >= 1:
         return int(crop)

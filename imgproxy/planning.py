@@ -8,12 +8,13 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from imgproxy.environment import ByteSize, GoBool, RoomSettings, Words
-from imgproxy.errors import OptionForbidden, UnsupportedFormat
-from imgproxy.formats import AVIF, BY_NAME, JXL, WEBP, Format, FormatRule
+from imgproxy.errors import BadOption, OptionForbidden, UnsupportedFormat
+from imgproxy.formats import AVIF, BY_NAME, JSON, JXL, WEBP, Format, FormatRule
 from imgproxy.model import Client, Delivery, Encoding, ImageRequest, Limits, Plan
 from imgproxy.negotiation import Negotiator, default_width
 from imgproxy.options import (
     AutoRotate,
+    Background,
     CacheTags,
     Dpr,
     EnforceThumbnail,
@@ -21,7 +22,9 @@ from imgproxy.options import (
     Filename,
     FormatQuality,
     KeepCopyright,
+    MaxBytes,
     Options,
+    Placeholder,
     PreserveHdr,
     Quality,
     QualityProfile,
@@ -56,6 +59,9 @@ _RESOLVED = (
     CacheTags,
 )
 """Options whose meaning a plan holds in its other records."""
+_OF_FILES = (SkipProcessing, StripMetadata, KeepCopyright, StripColorProfile, PreserveHdr, MaxBytes)
+"""Options that say nothing of a placeholder: they are about the file that is not made."""
+_WHITE = Setting(Background, (("color", (255, 255, 255)),))
 
 
 def _qualities(value: object) -> object:
@@ -213,14 +219,18 @@ class Planner:
         self._check_permission(options)
         watermark = self._watermark if options[Watermark].opacity > 0 else ""
         kept = options.without(*_RESOLVED, *(() if watermark else (Watermark,)))
-        rule = self._negotiator.rule(None if options[Raw].enabled else options[ResultFormat].format, client)
+        limits = self._limits(options[SecurityLimits])
+        if sketched := options[Placeholder].kind is not None:
+            kept, rule = _of_a_placeholder(kept, options), FormatRule(JSON)
+        else:
+            rule = self._negotiator.rule(None if options[Raw].enabled else options[ResultFormat].format, client)
         _check_format(rule)
         return Plan(
             source=request.source,
             options=kept,
             formats=rule,
-            encoding=self._encoding(options, rule),
-            limits=self._limits(options[SecurityLimits]),
+            encoding=Encoding() if sketched else self._encoding(options, rule),
+            limits=replace(limits, frames=1, frame_pixels=0) if sketched else limits,
             watermark_opacity=self._settings.watermark_opacity if watermark else 1.0,
             watermark=watermark,
             linear_light=self._settings.use_linear_colorspace,
@@ -280,6 +290,16 @@ def _hints(client: Client) -> tuple[Setting, ...]:
     if width := default_width(client):
         hints.append(Setting(Resize, (("width", width),)))
     return tuple(hints)
+
+
+def _of_a_placeholder(kept: Options, asked: Options) -> Options:
+    """What shapes the picture that a placeholder is of. Raises ``BadOption``."""
+    if asked[Raw].enabled:
+        raise BadOption("placeholder: a raw source is passed through unread; leave out one of the two")
+    format_ = asked[ResultFormat].format
+    if format_ is not None and not format_.alpha and kept[Background].color is None:
+        kept = kept.merge((_WHITE,))  # as it would be in that format
+    return kept.without(*_OF_FILES)
 
 
 def _check_format(rule: FormatRule) -> None:

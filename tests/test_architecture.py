@@ -26,8 +26,8 @@ SPELLINGS = """
     max_src_resolution|msr max_src_file_size|msfs max_animation_frames|maf max_animation_frame_resolution|mafr
     max_result_dimension|mrd
 """
-OURS = {"min_width", "min_height", "quality_profile", "qp"}
-"""Names beyond the contract: with an underscore, as all others are written."""
+OURS = {"min_width", "min_height", "quality_profile", "qp", "placeholder", "plh"}
+"""Names beyond the contract: with an underscore, as all others are written; and what imgproxy has none of."""
 
 PURE = (
     "geometry",

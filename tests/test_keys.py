@@ -36,6 +36,7 @@ SEGMENTS = (
     *("bg:255:255:255", "bg:000", "wm:0.5", "wm:0.5:ce", "wm:0", "ar:1", "ar:0", "rot:90", "rot:450", "fl:1", "fl:0:1"),
     *("q:80", "q:0", "q:70", "fq:jpeg:70", "fq:jpeg:70:webp:60", "f:webp", "f:png", "ext:webp", "mb:1000", "mb:0"),
     *("cb:1", "cb:", "exp:4000000000", "fn:name", "att:1", "ct:a:b", "sm:1", "sm:0", "kcr:0", "scp:1", "t:10", "raw:0"),
+    *("plh:lqip", "plh:blurhash", "plh:blurhash:4:3", "plh:thumbhash", "plh:"),
     *("pr:small", "pr:same", "pr:nested", "skp:png", "exar:1", "ph:1", "eth:1"),
 )
 PRESETS = Presets.parse([("", "small=w:10/h:20"), ("", "same=rs:fit:10:20"), ("", "nested=pr:small/q:70")])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from imgproxy.errors import BadOption, OptionForbidden, UnknownPreset, UnsupportedFormat
-from imgproxy.formats import AVIF, FORMATS, JPEG, PNG, SVG, WEBP
+from imgproxy.formats import AVIF, FORMATS, JPEG, JSON, PNG, SVG, WEBP, FormatRule
 from imgproxy.model import Client, Delivery, Encoding, ImageRequest, Limits, Plan, SourceRef
 from imgproxy.negotiation import NegotiationSettings, Negotiator
 from imgproxy.options import (
@@ -18,6 +18,7 @@ from imgproxy.options import (
     Expires,
     Filename,
     Options,
+    Placeholder,
     QualityProfile,
     ReturnAttachment,
     SkipProcessing,
@@ -215,6 +216,39 @@ def test_a_format_that_cannot_be_written_is_refused(name: str) -> None:
         planned(f"f:{name}")
 
 
+def test_a_placeholder_is_planned_as_the_picture_that_it_is_of() -> None:
+    plan = planned("rs:fill:300:200/plh:blurhash", Client(frozenset({"webp", "avif"})))
+    assert plan.formats == FormatRule(JSON)
+    assert plan.path == "rs:fill:300:200/plh:blurhash"
+    assert plan.encoding == Encoding()
+
+
+@pytest.mark.parametrize(
+    "of_the_file",
+    [
+        *("f:webp", "f:png", "f:jxl", "f:svg", "q:10", "fq:webp:5", "mb:1000"),
+        *("sm:0", "kcr:0", "scp:0", "ph:1", "skp:jpeg:svg", "wm:1"),
+    ],
+)
+def test_what_concerns_the_file_concerns_no_placeholder(of_the_file: str) -> None:
+    accepts = Client(frozenset({"webp", "avif"}))
+    plain = planned("w:300/plh:lqip")
+    assert planned(f"w:300/plh:lqip/{of_the_file}", accepts) == plain
+    configured: dict[str, Any] = {"quality": 10, "webp_effort": 6, "max_animation_frames": 9, "strip_metadata": False}
+    assert planned("w:300/plh:lqip", accepts, **configured).key == plain.key
+
+
+def test_a_placeholder_of_what_would_be_a_jpeg_is_on_white() -> None:
+    assert planned("plh:thumbhash/f:jpg").path == "bg:ffffff/plh:thumbhash"
+    assert planned("plh:thumbhash/f:jpg/bg:f00").path == "bg:ff0000/plh:thumbhash"
+
+
+def test_there_is_no_placeholder_of_a_raw_source() -> None:
+    with pytest.raises(BadOption, match="raw source"):
+        planned("plh:lqip/raw:1")
+    assert planned("plh:lqip/raw:1/plh:").options == read("raw:1")
+
+
 def test_limits() -> None:
     configured: dict[str, Any] = {
         "max_src_resolution": 1.5,
@@ -258,7 +292,7 @@ def test_unknown_presets_are_refused() -> None:
 
 
 def test_a_plan_holds_no_option_that_is_resolved() -> None:
-    everything = "/".join(example for kind in OPTIONS for example in kind.examples)
+    everything = "/".join(example for kind in OPTIONS if kind is not Placeholder for example in kind.examples)
     plan = planned(everything, presets="thumb=w:1", allow_security_options=True)
     for name in ("pr", "f", "q", "fq", "msr", "exp", "fn", "att"):
         assert f"/{name}:" not in f"/{plan.path}"

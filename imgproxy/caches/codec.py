@@ -13,7 +13,7 @@ import json
 import struct
 from typing import TypeAlias
 
-from imgproxy.formats import BY_NAME
+from imgproxy.formats import RESULTS
 from imgproxy.model import Caching, Entry, Provenance, Rendition, Validators
 
 VERSION = 1
@@ -106,9 +106,9 @@ def _entry(fields: _Json, body: bytes) -> Entry | None:
                 str() | None as age,
                 str() | None as date,
             ],
-        ] if name in BY_NAME and all(isinstance(tag, str) for tag in tags):
+        ] if name in RESULTS and all(isinstance(tag, str) for tag in tags):
             return Entry(
-                Rendition(body, BY_NAME[name], width, height, source_width, source_height, frames),
+                Rendition(body, RESULTS[name], width, height, source_width, source_height, frames),
                 digest,
                 Provenance(
                     url,

@@ -32,6 +32,7 @@ from imgproxy.options.max_bytes import MaxBytes
 from imgproxy.options.min_size import MinSize
 from imgproxy.options.padding import Padding
 from imgproxy.options.pixelate import Pixelate
+from imgproxy.options.placeholder import Placeholder
 from imgproxy.options.preserve_hdr import PreserveHdr
 from imgproxy.options.preset import Preset
 from imgproxy.options.quality import Quality
@@ -80,6 +81,7 @@ OPTIONS: tuple[type[Option], ...] = (
     StripMetadata,
     KeepCopyright,
     # the encoder
+    Placeholder,
     ResultFormat,
     Quality,
     FormatQuality,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from imgproxy.formats import AVIF, GIF, JPEG, PNG, SNIFF_BYTES, SVG, TIFF, WEBP, Format, sniff
+from imgproxy.formats import AVIF, GIF, JPEG, JSON, PNG, SNIFF_BYTES, SVG, TIFF, WEBP, Format, sniff
 from imgproxy.options import Crop, Dpr, Resize, Trim, Zoom
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _MP = 1_000_000
 
 # Seconds a megapixel, measured on one core: decoding as it is needed for a shrink to 512 px, and encoding.
 _DECODING = {JPEG: 0.006, PNG: 0.02, WEBP: 0.015, GIF: 0.02, TIFF: 0.01, AVIF: 0.03, SVG: 0.1}
-_ENCODING = {JPEG: 0.014, PNG: 0.1, GIF: 0.15, TIFF: 0.02, SVG: 0.0}
+_ENCODING = {JPEG: 0.014, PNG: 0.1, GIF: 0.15, TIFF: 0.02, SVG: 0.0, JSON: 0.0}
 _WEBP_BY_EFFORT = (0.04, 0.05, 0.063, 0.09, 0.13, 0.19, 0.25)
 _AVIF_BY_SPEED = (20.0, 14.0, 10.0, 8.0, 6.0, 4.2, 2.5, 1.0, 0.31, 0.1)
 _RESIZING = 0.02

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgproxy.errors import ResultTooLarge, SourceTooExpensive
-from imgproxy.formats import AVIF, GIF, JPEG, PNG, TIFF, WEBP, Format
+from imgproxy.formats import AVIF, GIF, JPEG, JSON, PNG, TIFF, WEBP, Format
 
 if TYPE_CHECKING:
     from imgproxy.geometry import Size
@@ -192,8 +192,12 @@ def _tiff(result: Result, _: Encoding) -> int:
     return result.bytes * 23 // 10
 
 
+def _json(result: Result, _: Encoding) -> int:
+    return result.pixels * 16  # shrunk to a placeholder's size: premultiplied, in floats
+
+
 _QUICK_WEBP, _QUICK_AVIF = 3, 9
-_ENCODERS = {JPEG: _jpeg, PNG: _png, WEBP: _webp, GIF: _gif, AVIF: _avif, TIFF: _tiff}
+_ENCODERS = {JPEG: _jpeg, PNG: _png, WEBP: _webp, GIF: _gif, AVIF: _avif, TIFF: _tiff, JSON: _json}
 
 
 def _name(format_: Format) -> str:

@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyvips
 
 from imgproxy.errors import UnsupportedFormat
-from imgproxy.formats import SVG, Format, writable_instead
-from imgproxy.geometry import Anchor, Geometry, Sides, Size, Wish, solve
+from imgproxy.formats import JSON, SVG, Format, writable_instead
+from imgproxy.geometry import Anchor, Geometry, Sides, Size, Wish, reduced, solve
 from imgproxy.model import Plan, Rendition, Report
 from imgproxy.options import (
+    EFFECTS,
     AutoRotate,
     Background,
     Crop,
@@ -29,6 +30,7 @@ from imgproxy.options import (
     MinSize,
     Options,
     Padding,
+    Placeholder,
     PreserveHdr,
     QualityProfile,
     Resize,
@@ -46,6 +48,7 @@ from imgproxy.render.costs import Load, Result, check_load, check_result, render
 from imgproxy.render.crop import with_smart_places
 from imgproxy.render.fields import integer, integers
 from imgproxy.render.load import Picture, read_all, read_header
+from imgproxy.render.placeholders import document
 from imgproxy.render.profiles import RULES
 from imgproxy.render.save import encode
 from imgproxy.render.scene import Scene
@@ -65,6 +68,8 @@ _TRIM_COPIES = 2
 """Of the whole picture: itself, and what is left of finding its border (113 MB for 11 MP RGBA)."""
 _MARK_BYTES = 8
 """A pixel of the layer that a watermark lies on, and of what it is laid out from."""
+_SMALL = 128
+"""Longest side that a placeholder is made from: its own is a quarter, so that rounding is not seen."""
 _PAGES = ("page-height", "n-pages", "delay", "loop")
 """What a source said of its pages; a result says its own."""
 
@@ -93,22 +98,26 @@ def run(job: Job, budget: Budget = _BUDGET) -> Report:
     if not format_.writable:
         raise UnsupportedFormat(f"{format_.name} cannot be made from {picture.format.name}")
     frames = frames if format_.animated_out else 1
-    image, raster = _render(job, picture, format_, frames, budget)
+    made = finished(job, picture, format_, frames, budget)
+    image, size = made.image, made.size
     loaded = time.monotonic()
 
-    frame_height = image.height // frames
-    format_ = writable_instead(format_, image.width, frame_height, alpha=image.hasalpha())
-    body = encode(image, format_, plan, palette_bits=picture.palette_bits)
+    if format_ is JSON:
+        body = document(image, size, options[Placeholder])
+    else:
+        size = Size(image.width, image.height // frames)
+        format_ = writable_instead(format_, size.width, size.height, alpha=image.hasalpha())
+        body = encode(image, format_, plan, palette_bits=picture.palette_bits)
     rendition = Rendition(
         body=body,
         format=format_,
-        width=image.width,
-        height=frame_height,
+        width=size.width,
+        height=size.height,
         source_width=picture.size.width,
         source_height=picture.size.height,
         frames=frames,
     )
-    return Report(rendition, load_s=loaded - start, encode_s=time.monotonic() - loaded, raster=raster)
+    return Report(rendition, load_s=loaded - start, encode_s=time.monotonic() - loaded, raster=made.raster)
 
 
 def _passes_unprocessed(plan: Plan, format_: Format) -> bool:
@@ -170,10 +179,18 @@ def wish(plan: Plan) -> Wish:
     )
 
 
-def _render(
-    job: Job, picture: Picture, format_: Format, frames: int, budget: Budget
-) -> tuple[pyvips.Image, Raster | None]:
-    """The finished pixels in memory; several frames are stacked. And what was put into the job's mezzanine."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Finished pixels in memory, several frames stacked."""
+
+    image: pyvips.Image
+    size: Size
+    """That was asked for. A placeholder has fewer pixels, where the composition allows that."""
+    raster: Raster | None = None
+    """What was put into the job's mezzanine."""
+
+
+def finished(job: Job, picture: Picture, format_: Format, frames: int, budget: Budget) -> Made:
     plan = job.plan
     flip = plan.options[Flip]
     turn = replace(
@@ -191,6 +208,9 @@ def _render(
         trimmed_image = trimmed(to_working_space(picture.load(), deep=deep), plan.options[Trim])
         stored = Size(trimmed_image.width, trimmed_image.height)
     geometry = solve(turn.final(stored), wish(plan), vector=picture.format is SVG)
+    size = geometry.canvas
+    if format_ is JSON and _shows_at_any_size(plan.options):
+        geometry, rules = reduced(geometry, _SMALL), replace(rules, whole_pixels=0)
     needed = _needed_shrink(geometry, turn.final(stored)) if plan.shrink_on_load else 1.0
     loaded = picture.loaded_size(needed, rules) if trimmed_image is None else stored
     light = rules.in_light(stored, loaded)
@@ -204,7 +224,7 @@ def _render(
     check_result(result, load, plan.encoding, budget)
     scene = Scene(plan, format_, turn, geometry, stored, mark, light)
     if frames > 1:
-        return _animation(picture.load(pages=frames), scene, frames), None
+        return Made(_animation(picture.load(pages=frames), scene, frames), size)
     raster, shared = None, job.mezzanine
     if trimmed_image is not None:
         image = trimmed_image
@@ -217,7 +237,13 @@ def _render(
         image, raster = mezzanine.pixels(shared, picture, shrink)
     else:
         image = picture.load_at_least(needed, rules)
-    return _finished(frame(to_working_space(image, deep=deep), scene), scene), raster
+    return Made(_finished(frame(to_working_space(image, deep=deep), scene), scene), size, raster)
+
+
+def _shows_at_any_size(options: Options) -> bool:
+    """Whether all that is asked for scales with the result: effects and a mark of its natural size count pixels."""
+    mark = options[Watermark]
+    return not (mark.opacity and not mark.scale) and all(options[kind] == kind() for kind in EFFECTS)
 
 
 def _looks_for_places(options: Options) -> bool:

@@ -29,7 +29,7 @@ from imgproxy.errors import (
     UnsupportedFormat,
     WatermarkMissing,
 )
-from imgproxy.formats import FORMATS
+from imgproxy.formats import RESULTS
 from imgproxy.model import MEZZANINE_PIXELS, Job, Raster, Rendition, Report, Source, SourceRef
 from imgproxy.render.sandbox import LAYERS, Sandbox
 
@@ -45,7 +45,6 @@ _MAX_SIDE = 10_000_000
 _MAX_NUMBER = 1 << 53
 """Beyond it JSON numbers lose their last digit somewhere."""
 
-_FORMATS = {format_.name: format_ for format_ in FORMATS}
 _ERRORS: dict[str, type[ImageError]] = {
     error.code: error
     for error in (
@@ -238,7 +237,7 @@ def _ready(layers: list[object]) -> Ready:
 def _report(fields: dict[str, Any], fd: int) -> Report:
     if fields.keys() != {"size", "format", "raster", *_RENDITION, *_SECONDS, *_NUMBERS}:
         raise Garbled("not the fields of a report")
-    format_ = _FORMATS.get(fields["format"]) if isinstance(fields["format"], str) else None
+    format_ = RESULTS.get(fields["format"]) if isinstance(fields["format"], str) else None
     if format_ is None:
         raise Garbled("unknown format")
     sides = {name: _integer(fields, name, 1, _MAX_SIDE) for name in _RENDITION}

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from imgproxy.clock import unix_seconds
 from imgproxy.fields import is_field_value
+from imgproxy.formats import JSON
 from imgproxy.model import Caching, Plan, Validators
 from imgproxy.web.caching import CacheHeaders
 from imgproxy.web.disposition import content_disposition, source_name
@@ -77,9 +78,11 @@ class Responses:
         self._settings = settings
         self._dressed: OrderedDict[int, _Dressed] = OrderedDict()
         self._caches = CacheHeaders(freshness, now, behind_edge=behind_edge)
-        self._vary = _encode([("Vary", ", ".join(vary))] if vary else [])
+        self._vary = _vary(vary)
+        # JSON is asked for by the URL alone, and sent to all alike.
+        self._document_vary = _vary(tuple(each for each in vary if each != "Accept"))
         # The form of an error depends on Accept, whatever planning looks at.
-        self._error_vary = _encode([("Vary", ", ".join(dict.fromkeys((*vary, "Accept"))))])
+        self._error_vary = _vary(tuple(dict.fromkeys((*vary, "Accept"))))
         self._base = _encode(
             [
                 ("Server", settings.server_name),
@@ -103,7 +106,7 @@ class Responses:
             return self._whole(reply, journey)
         if not wanted:
             ranges += [("Content-Range", f"bytes */{size}"), ("Content-Length", "0")]
-            return self._answer(416, ranges, b"", journey)
+            return self._answer(416, ranges, b"", journey, self._vary_of(reply.plan))
         ranges.append(("Content-Range", f"bytes {wanted[0]}-{wanted[-1]}/{size}"))
         return self._image(reply, journey, 206, rendition.body[wanted.start : wanted.stop], ranges)
 
@@ -140,7 +143,7 @@ class Responses:
                 ("X-Result-Width", str(rendition.width)),
                 ("X-Result-Height", str(rendition.height)),
             ]
-        return self._answer(status, headers, body, journey)
+        return self._answer(status, headers, body, journey, self._vary_of(reply.plan))
 
     def unchanged(self, unchanged: Unchanged, journey: Journey) -> Answer:
         # RFC 9110 §15.4.5: the headers that a 200 would have had and that tell caches something.
@@ -149,7 +152,7 @@ class Responses:
             *self._caches.image(unchanged),
             *self._canonical(unchanged.plan),
         ]
-        return self._answer(304, headers, b"", journey)
+        return self._answer(304, headers, b"", journey, self._vary_of(unchanged.plan))
 
     def raw(self, raw: RawReply, journey: Journey) -> Answer:
         known = {name.lower(): value for name, value in raw.headers}
@@ -179,7 +182,7 @@ class Responses:
             headers.append(("Retry-After", str(error.retry_after)))
         if error.status == 405:
             headers.append(("Allow", METHODS))
-        return self._answer(error.status, headers, body, journey, error=True)
+        return self._answer(error.status, headers, body, journey, self._error_vary)
 
     def preflight(self, journey: Journey) -> Answer:
         """The answer to OPTIONS."""
@@ -197,16 +200,17 @@ class Responses:
         headers: list[tuple[str, str]],
         body: bytes | AsyncGenerator[bytes, None],
         journey: Journey,
-        *,
-        error: bool = False,
+        vary: list[tuple[bytes, bytes]] | None = None,
     ) -> Answer:
         headers.append(("X-Request-ID", journey.request_id))
         settings = self._settings
         if journey.stages and (settings.enable_debug_headers or settings.development_errors_mode):
             stages = (f"{name};dur={1000 * spent:.1f}" for name, spent in journey.stages.items())
             headers.append(("Server-Timing", ", ".join(stages)))
-        vary = self._error_vary if error else self._vary
-        return Answer(status, [*self._base, *vary, *_encode(headers)], body)
+        return Answer(status, [*self._base, *(self._vary if vary is None else vary), *_encode(headers)], body)
+
+    def _vary_of(self, plan: Plan) -> list[tuple[bytes, bytes]]:
+        return self._document_vary if plan.formats.requested is JSON else self._vary
 
     def _sendable(self, validators: Validators) -> Validators:
         etag, date = validators.etag, validators.last_modified
@@ -274,6 +278,10 @@ def _cors(origin: str) -> list[tuple[str, str]]:
         ("Access-Control-Expose-Headers", _EXPOSED),
         ("Timing-Allow-Origin", origin),
     ]
+
+
+def _vary(names: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
+    return _encode([("Vary", ", ".join(names))] if names else [])
 
 
 def _encode(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -30,6 +30,7 @@ from imgproxy.options import (
     Options,
     Padding,
     Pixelate,
+    Placeholder,
     PreserveHdr,
     Preset,
     Quality,
@@ -48,6 +49,7 @@ from imgproxy.options import (
     Watermark,
     Zoom,
 )
+from imgproxy.options.placeholder import Sketch
 from imgproxy.options.quality_profile import Profile
 from imgproxy.options.values import COMPASS, UNBOUNDED
 
@@ -113,6 +115,8 @@ BY_OPTION: dict[type[Option], st.SearchStrategy[Option]] = {
     ),
     StripColorProfile: st.builds(StripColorProfile, bools),
     PreserveHdr: st.builds(PreserveHdr, bools),
+    Placeholder: st.builds(Placeholder, st.none() | st.sampled_from(Sketch))
+    | st.builds(Placeholder, st.just(Sketch.BLURHASH), st.integers(1, 9), st.integers(1, 9)),
     QualityProfile: st.builds(QualityProfile, st.sampled_from(Profile)),
     StripMetadata: st.builds(StripMetadata, bools),
     KeepCopyright: st.builds(KeepCopyright, bools),
