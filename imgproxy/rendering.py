@@ -1,4 +1,4 @@
-"""Pictures rendered without a server: for ``imgproxy render``, previews and comparisons."""
+"""Pictures rendered, or looked at, without a server: for ``imgproxy render``, ``info``, previews and comparisons."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ from imgproxy.origins.configured import watermark
 from imgproxy.origins.fetch import Origins
 from imgproxy.planning import Planner
 from imgproxy.render.inline import Inline
+from imgproxy.render.worker import perform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imgproxy.model import Rendition
     from imgproxy.presets import Presets
+    from imgproxy.render.facts import Facts
     from imgproxy.settings import Settings
 
 BROWSER = {"accept": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"}
 """What today's browsers send."""
+
+
+_AS_IT_IS = (("placeholder", "blurhash"), ("auto_rotate", "1"), ("enforce_thumbnail", "0"))
 
 
 async def render(source: str, out: Path, options: Iterable[str], settings: Settings) -> Rendition:
@@ -85,6 +90,19 @@ class Darkroom:
                 stamp.close()
         return report.rendition
 
+    async def describe(self, source: str) -> Facts:
+        """What a file or URL is. Raises ``ImageError``, ``OSError``."""
+        from imgproxy.render import facts  # noqa: PLC0415 - the pipeline, which only those need who render
+
+        # As it is: without presets, upright, and the picture itself.
+        asked = [each for name, text in _AS_IT_IS for each in read_segment(name, [text])]
+        plan = Planner(self._settings.plan).plan(ImageRequest(SourceRef(source), tuple(asked)), Client())
+        picture = await self._source(source, plan.limits.source_bytes, Deadline.after(3600))
+        try:
+            return perform(facts.read, Job(plan, picture))
+        finally:
+            picture.close()
+
     async def _source(self, source: str, max_bytes: int, deadline: Deadline) -> Source:
         if "://" not in source:
             fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
@@ -97,6 +115,12 @@ class Darkroom:
         if isinstance(fetched, StillGood):
             raise InvalidUrl("the origin answered 304 to a request without conditions")
         return replace(fetched, url=source)
+
+
+async def describe(source: str, settings: Settings) -> Facts:
+    """What a file or URL is, within the limits of the settings. Raises ``ImageError``, ``OSError``."""
+    async with Darkroom(settings) as room:
+        return await room.describe(source)
 
 
 def _settings(out: Path, options: Iterable[str], separator: str) -> Iterable[Setting]:

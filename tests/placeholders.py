@@ -1,4 +1,4 @@
-"""Decoders of BlurHash and ThumbHash, from the descriptions of the formats; and documents of placeholders as pictures."""
+"""Decoders of BlurHash and ThumbHash, from the descriptions of the formats; and placeholders as pictures."""
 
 from __future__ import annotations
 

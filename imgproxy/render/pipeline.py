@@ -191,6 +191,7 @@ class Made:
 
 
 def finished(job: Job, picture: Picture, format_: Format, frames: int, budget: Budget) -> Made:
+    """The pixels of a job's result, ready to be encoded."""
     plan = job.plan
     flip = plan.options[Flip]
     turn = replace(

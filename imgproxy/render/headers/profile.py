@@ -1,4 +1,7 @@
-"""Colour profiles (ICC.1:2022): how much a pixel's way through one costs. Their size is no danger, their steps are."""
+"""Colour profiles (ICC.1:2022): what one is called, and how much a pixel's way through it costs.
+
+Their size is no danger, their steps are.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,28 @@ _MAX_TAGS = 100
 _MAX_STEPS = 64
 """Of all processing elements; profiles have five. Each is gone through for 36,000 nodes: 7,000, which may all be the
 same 60 bytes, took 3.5 s."""
+_MAX_NAME = 200
+"""Bytes of it that are read."""
+
+
+def description(profile: bytes) -> str:
+    """What a profile calls itself (§9.2.41), in its first language; empty for what is none, or has no name."""
+    tags = min(int.from_bytes(profile[128:132], "big"), _MAX_TAGS)
+    for at in range(132, 132 + 12 * tags, 12):
+        if profile[at : at + 4] == b"desc":
+            return _text(profile[int.from_bytes(profile[at + 4 : at + 8], "big") :])
+    return ""
+
+
+def _text(tag: bytes) -> str:
+    """A multiLocalizedUnicodeType (§10.15), or a textDescriptionType (ICC.1:2001 §6.5.17) as older profiles have it."""
+    if tag[:4] == b"mluc":
+        length, start = int.from_bytes(tag[20:24], "big"), int.from_bytes(tag[24:28], "big")
+        text = tag[start : start + min(length, _MAX_NAME)].decode("utf-16-be", "replace")
+    else:
+        length = int.from_bytes(tag[8:12], "big") if tag[:4] == b"desc" else 0
+        text = tag[12 : 12 + min(length, _MAX_NAME)].decode("ascii", "replace")
+    return text.partition("\0")[0].strip()
 
 
 def check(profile: bytes) -> None:
