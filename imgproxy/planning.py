@@ -33,6 +33,7 @@ from imgproxy.options import (
     ResultFormat,
     ReturnAttachment,
     SecurityLimits,
+    Sharpen,
     SkipProcessing,
     StripColorProfile,
     StripMetadata,
@@ -59,8 +60,8 @@ _RESOLVED = (
     CacheTags,
 )
 """Options whose meaning a plan holds in its other records."""
-_OF_FILES = (SkipProcessing, StripMetadata, KeepCopyright, StripColorProfile, PreserveHdr, MaxBytes)
-"""Options that say nothing of a placeholder: they are about the file that is not made."""
+_UNSEEN = (SkipProcessing, StripMetadata, KeepCopyright, StripColorProfile, PreserveHdr, MaxBytes, Sharpen)
+"""Options that say nothing of a placeholder: they are about the file that is not made, or about single pixels."""
 _WHITE = Setting(Background, (("color", (255, 255, 255)),))
 
 
@@ -299,7 +300,7 @@ def _of_a_placeholder(kept: Options, asked: Options) -> Options:
     format_ = asked[ResultFormat].format
     if format_ is not None and not format_.alpha and kept[Background].color is None:
         kept = kept.merge((_WHITE,))  # as it would be in that format
-    return kept.without(*_OF_FILES)
+    return kept.without(*_UNSEEN)
 
 
 def _check_format(rule: FormatRule) -> None:

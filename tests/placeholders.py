@@ -23,6 +23,18 @@ class Decoded:
     height: int
     pixels: bytes
 
+    @property
+    def rgb(self) -> bytes:
+        return bytes(number for place, number in enumerate(self.pixels) if place % 4 < 3)
+
+    @property
+    def landmarks(self) -> list[list[int]]:
+        """The pixels in the corners and in the middle."""
+        right, bottom = self.width - 1, self.height - 1
+        places = ((0, 0), (right, 0), (self.width // 2, self.height // 2), (0, bottom), (right, bottom))
+        starts = [4 * (y * self.width + x) for x, y in places]
+        return [list(self.pixels[at : at + 4]) for at in starts]
+
     def picture(self) -> pyvips.Image:
         image = pyvips.Image.new_from_memory(self.pixels, self.width, self.height, 4, "uchar")
         return image.copy(interpretation="srgb")
@@ -136,3 +148,21 @@ def _to_light(number: int) -> float:
 def _to_number(light: float) -> int:
     light = min(max(light, 0.0), 1.0)
     return round(255 * (light * 12.92 if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055))
+
+
+def drawn(pattern: str, width: int, height: int) -> Decoded:
+    """A picture that any program can draw: "hash" is noise, "ramps" is smooth, "veil" is in parts transparent."""
+    pixels = bytearray()
+    for y in range(height):
+        for x in range(width):
+            match pattern:
+                case "hash":
+                    colours = [(x * 37 + y * 91 + x * y * 5 + band * 53) % 256 for band in range(3)]
+                    pixels += bytes([*colours, 255])
+                case "ramps":
+                    third = 90 + 60 * ((x * 3 + y) % 11) // 10
+                    pixels += bytes([255 * x // max(1, width - 1), 255 * y // max(1, height - 1), third, 255])
+                case _:
+                    alpha = (x * x * 3 + y * 29 + x * 11) % 256
+                    pixels += bytes([20 + 200 * x // width, 240 - 9 * ((x + 2 * y) % 21), 60 + 7 * (y % 17), alpha])
+    return Decoded(width, height, bytes(pixels))

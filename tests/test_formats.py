@@ -15,8 +15,10 @@ from imgproxy.formats import (
     HEIC,
     ICO,
     JPEG,
+    JSON,
     JXL,
     PNG,
+    RESULTS,
     SNIFF_BYTES,
     SVG,
     TIFF,
@@ -75,7 +77,17 @@ def test_names() -> None:
     )
 
 
-@pytest.mark.parametrize("format_", FORMATS, ids=lambda each: each.name)
+def test_json_is_a_result_and_no_format_of_images() -> None:
+    assert {each.name: each for each in (*FORMATS, JSON)} == RESULTS
+    assert JSON not in FORMATS
+    assert "json" not in BY_NAME
+    assert (JSON.media_type, JSON.extension) == ("application/json", ".json")
+    rule = FormatRule(JSON)
+    assert rule.choose(SVG, animated=True, alpha=True) is JSON
+    assert rule.outcomes == ()
+
+
+@pytest.mark.parametrize("format_", RESULTS.values(), ids=lambda each: each.name)
 def test_a_format_that_travelled_is_still_the_same(format_: Format) -> None:
     assert pickle.loads(pickle.dumps(format_)) is format_
     assert copy.deepcopy(FormatRule(format_)).requested is format_

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imgproxy import geometry
-from imgproxy.geometry import Anchor, Fit, Geometry, Gravity, Sides, Size, Turn, Wish, place, solve
+from imgproxy.geometry import Anchor, Fit, Geometry, Gravity, Sides, Size, Turn, Wish, place, reduced, solve
 from tests.geometry_statement import Asked, Stated, away, even, seen_box, state, turn
 
 SEED = 20_261_122
@@ -432,3 +432,32 @@ def test_a_watermark_may_hang_over_each_edge() -> None:
 def test_the_statement_can_say_nothing_about_a_smart_crop() -> None:
     assert isinstance(state(Asked((10, 10), crop=(5.0, 5.0), gravity=("sm", 0, 0))), Stated)
     assert state(Asked((10, 10), crop=(5.0, 5.0), gravity=("sm", 0, 0))).box is None
+
+
+@given(
+    st.builds(Size, st.integers(1, 4000), st.integers(1, 4000)),
+    st.builds(
+        Wish,
+        fit=st.sampled_from(Fit),
+        width=st.integers(0, 4000),
+        height=st.integers(0, 4000),
+        extend=st.booleans(),
+        padding=st.builds(Sides, *[st.integers(0, 50)] * 4),
+    ),
+    st.integers(1, 300),
+)
+def test_reduced_is_the_same_composition_in_fewer_pixels(source: Size, wish: Wish, longest: int) -> None:
+    whole = solve(source, wish)
+    small = reduced(whole, longest)
+    if max(whole.canvas.width, whole.canvas.height) <= longest:
+        assert small is whole
+        return
+    factor = longest / max(whole.canvas.width, whole.canvas.height)
+    assert small.crop == whole.crop
+    assert small.dpr == whole.dpr * factor
+    for one, other in ((small.canvas, whole.canvas), (small.scaled, whole.scaled), (small.cropped, whole.cropped)):
+        assert min(one.width, one.height) >= 1
+        # Each of picture and two paddings is rounded, and none of the picture's sides vanishes.
+        assert abs(one.width - other.width * factor) <= 2
+        assert abs(one.height - other.height * factor) <= 2
+    assert (small.extend == Size(0, 0)) is (whole.extend == Size(0, 0))

@@ -101,6 +101,23 @@ def test_a_million_pairs() -> None:
     assert min(equal, different) > 100_000
 
 
+@pytest.mark.parametrize(
+    ("segments", "digest"),
+    [
+        ([], "5fc04dae1b1917a87b6659af7490cf2172e19d60b1e62be0e270166d0ec0fe65"),
+        (
+            ["rs:fill:300:200", "g:no", "q:70", "f:webp"],
+            "f80a1ec04381af91c8bbfaa73cfc7aa0b96ced86404c8fa4260cdccc9eb4f5b0",
+        ),
+        (["w:10", "t:10", "bg:fff", "qp:best"], "0340b50e6206c46ef5083547fa25019312bbf52a061c737ff472ed8329ad1281"),
+    ],
+)
+def test_keys_last(segments: list[str], digest: str) -> None:
+    """A change here makes every result that is remembered anywhere anew: not by the way, and not without a reason."""
+    path = path_of("http://example.com/a.jpg", segments)
+    assert Planner().plan(Dialect().read(path), Client()).key == digest
+
+
 def test_what_a_key_is_made_of() -> None:
     """Each field of a plan that shapes the image is in its key; the delivery is not."""
     plan = planned(Random(1), ["w:10"])

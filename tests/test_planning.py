@@ -224,16 +224,16 @@ def test_a_placeholder_is_planned_as_the_picture_that_it_is_of() -> None:
 
 
 @pytest.mark.parametrize(
-    "of_the_file",
+    "unseen",
     [
         *("f:webp", "f:png", "f:jxl", "f:svg", "q:10", "fq:webp:5", "mb:1000"),
-        *("sm:0", "kcr:0", "scp:0", "ph:1", "skp:jpeg:svg", "wm:1"),
+        *("sm:0", "kcr:0", "scp:0", "ph:1", "skp:jpeg:svg", "wm:1", "sh:2"),
     ],
 )
-def test_what_concerns_the_file_concerns_no_placeholder(of_the_file: str) -> None:
+def test_what_concerns_the_file_or_single_pixels_concerns_no_placeholder(unseen: str) -> None:
     accepts = Client(frozenset({"webp", "avif"}))
     plain = planned("w:300/plh:lqip")
-    assert planned(f"w:300/plh:lqip/{of_the_file}", accepts) == plain
+    assert planned(f"w:300/plh:lqip/{unseen}", accepts) == plain
     configured: dict[str, Any] = {"quality": 10, "webp_effort": 6, "max_animation_frames": 9, "strip_metadata": False}
     assert planned("w:300/plh:lqip", accepts, **configured).key == plain.key
 

@@ -1,7 +1,7 @@
 """BlurHash: a picture as a few cosines in linear light, written in base 83. Pure.
 
-The format: https://github.com/woltapp/blurhash/blob/master/Algorithm.md. The same pixels give the same text as they
-do in the reference encoders.
+The format: https://github.com/woltapp/blurhash/blob/master/Algorithm.md. Of large pictures the text is that of the
+reference encoders; small ones, which those make lean to the left and the top, stay upright.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from itertools import chain
 from imgproxy.render.waves import shares, waves
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~"
-_COMPONENTS = 12
-"""About as many as the format's authors advise: 28 characters."""
+_COMPONENTS = math.sqrt(12)
+"""Each way, in a square: some 28 characters, as the format's authors advise."""
 MOST = 9
 _AC_UNIT = 166
 _AC_MOST = 82
@@ -31,16 +31,20 @@ def number(light: float) -> int:
 
 
 def components(width: int, height: int) -> tuple[int, int]:
-    """How many components across and down suit a picture of this shape: as many for each as the shape has room."""
-    across = min(MOST, max(1, round(math.sqrt(_COMPONENTS * width / height))))
-    return across, min(MOST, max(1, round(_COMPONENTS / across)))
+    """How many components across and down suit a picture of this shape: 4 and 3 for 4:3, 3 and 3 for a square."""
+    ratio = math.sqrt(width / height)
+    across, down = (min(MOST, max(1, round(_COMPONENTS * side))) for side in (ratio, 1 / ratio))
+    return across, down
 
 
-def encode(pixels: bytes, width: int, across: int, down: int) -> str:
-    """The hash of RGB pixels, row by row, with components from 1 to ``MOST`` each way."""
+def encode(pixels: bytes, width: int, across: int, down: int, phase: float = 0.5) -> str:
+    """The hash of RGB pixels, row by row, with components from 1 to ``MOST`` each way, and no more than pixels.
+
+    ``phase``: where in a pixel waves are taken. The reference encoders take them where it begins (0), and then what
+    is flat has waves: white on 32 pixels goes down to 240 at the right.
+    """
     height = len(pixels) // (3 * width)
-    # Where a pixel begins, not its middle: so do the reference encoders, and decoders expect it.
-    horizontal, vertical = waves(across, width, 0), waves(down, height, 0)
+    horizontal, vertical = waves(across, width, phase), waves(down, height, phase)
     planes = ([[LIGHT[n] for n in row[colour::3]] for row in _rows(pixels, 3 * width)] for colour in range(3))
     found = [chain.from_iterable(shares(plane, horizontal, vertical)) for plane in planes]
     average, *rest = zip(*found, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections import defaultdict
 from operator import mul
 from typing import TYPE_CHECKING, Any
@@ -42,19 +43,21 @@ def document(image: pyvips.Image, size: Size, asked: Placeholder) -> bytes:
 
 def small(image: pyvips.Image, size: Size) -> pyvips.Image:
     """RGBA with at most ``SIDE`` pixels a side, in the shape of ``size``; shrunk in linear light."""
-    image = with_alpha(image.colourspace("srgb"))
     factor = SIDE / max(size.width, size.height, SIDE)
     target = Size(max(1, round(size.width * factor)), max(1, round(size.height * factor)))
-    return resized(image, target.within(Size(image.width, image.height)), linear=True).copy_memory()
+    image = resized(image.colourspace("srgb"), target.within(Size(image.width, image.height)), linear=True)
+    return with_alpha(image).copy_memory()
 
 
 def blurhash_of(sketch: pyvips.Image, across: int, down: int) -> str:
     """The BlurHash of a small RGBA picture, on white: it knows no transparency."""
-    return blurhash.encode(_pixels(sketch.flatten(background=_WHITE).cast("uchar")), sketch.width, across, down)
+    sketch = _roomy(sketch.flatten(background=_WHITE).cast("uchar"))
+    return blurhash.encode(_pixels(sketch), sketch.width, across, down)
 
 
 def thumbhash_of(sketch: pyvips.Image) -> str:
     """The ThumbHash of a small RGBA picture, in base64."""
+    sketch = _roomy(sketch)
     return base64.b64encode(thumbhash.encode(_pixels(sketch), sketch.width)).decode()
 
 
@@ -80,6 +83,12 @@ def dominant(sketch: pyvips.Image) -> str:
         return _FULLY_TRANSPARENT
     most = max(alike.values(), key=len)
     return "#" + bytes(round(sum(band) / len(most)) for band in zip(*most, strict=True)).hex()
+
+
+def _roomy(sketch: pyvips.Image) -> pyvips.Image:
+    """A picture with at least as many pixels a side as there may be waves: in one pixel, all of them look alike."""
+    times = math.ceil(blurhash.MOST / min(sketch.width, sketch.height))
+    return sketch.zoom(times, times)
 
 
 def _pixels(sketch: pyvips.Image) -> bytes:

@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import strategies as st
 
 from imgproxy.caches.base import source_id
-from imgproxy.formats import FORMATS, WEBP
+from imgproxy.formats import RESULTS, WEBP
 from imgproxy.model import Caching, Entry, Provenance, Rendition, Validators
 
 URL = "https://pictures.example.com/cat.jpg"
@@ -38,7 +38,14 @@ _counts = st.integers(0, 2**63)
 entries = st.builds(
     Entry,
     st.builds(
-        Rendition, st.binary(max_size=200), st.sampled_from(FORMATS), _counts, _counts, _counts, _counts, _counts
+        Rendition,
+        st.binary(max_size=200),
+        st.sampled_from([*RESULTS.values()]),
+        _counts,
+        _counts,
+        _counts,
+        _counts,
+        _counts,
     ),
     _text,
     st.builds(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from imgproxy.caches.base import TierDown, source_id
 from imgproxy.caches.connecting import connect
 from imgproxy.caches.redis import RedisTier
-from imgproxy.formats import FORMATS
+from imgproxy.formats import RESULTS
 from tests.caches.entries import a_key, an_entry, entries
 from tests.parts import redis_server
 from tests.toxic import toxic
@@ -53,7 +53,7 @@ async def tier(server):
 # The contract of a tier.
 
 
-@pytest.mark.parametrize("format_", FORMATS, ids=lambda format_: format_.name)
+@pytest.mark.parametrize("format_", RESULTS.values(), ids=lambda format_: format_.name)
 async def test_an_entry_comes_back_as_it_was_put(tier, format_):
     entry = an_entry(bytes(range(256)) * 100)
     entry = replace(entry, rendition=replace(entry.rendition, format=format_))

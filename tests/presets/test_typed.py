@@ -32,6 +32,8 @@ from tests.options.reading import read
         ('format = "webp"', "f:webp"),
         ("sharpen = 0.4", "sh:0.4"),
         ("sharpen = 2", "sh:2"),
+        ('placeholder = "blurhash"', "plh:blurhash"),
+        ('placeholder = { type = "blurhash", x = 4, y = 3 }', "plh:blurhash:4:3"),
         ("padding = [10, 20]", "pd:10:20"),
         ('gravity = "smart"', "g:sm"),
         ('gravity = "sm"', "g:sm"),

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgproxy.formats import SVG, WEBP
+from imgproxy.formats import JSON, SVG, WEBP, FormatRule
 from imgproxy.freshness import FreshnessSettings
 from imgproxy.journey import Journey
 from imgproxy.model import Caching, Conditions, Found, RawReply, Reply, Unchanged, Validators
@@ -120,6 +121,21 @@ def test_validators_can_be_switched_off() -> None:
 def test_vary_names_what_planning_looks_at() -> None:
     assert "vary" not in answered(reply())
     assert answered(reply(), vary=("Accept", "Sec-CH-DPR"))["vary"] == "Accept, Sec-CH-DPR"
+
+
+def test_what_is_json_is_the_same_for_every_accept() -> None:
+    described = replace(plan(), formats=FormatRule(JSON))
+    document = replace(reply(b"{}", format_=JSON), plan=described)
+    vary = ("Accept", "Sec-CH-DPR")
+    sent = answered(document, vary=vary)
+    assert (sent["vary"], sent["content-type"]) == ("Sec-CH-DPR", "application/json")
+    assert (sent["x-content-type-options"], sent["content-security-policy"]) == ("nosniff", POLICY)
+    assert sent["content-disposition"] == 'inline; filename="cat.json"'
+    assert answered(Unchanged(described, Validators()), vary=vary)["vary"] == "Sec-CH-DPR"
+    assert "vary" not in answered(document, vary=("Accept",))
+    responses = Responses(*rooms({}), vary, now=lambda: NOW)
+    missing = headers(responses.reply(document, Journey("abc"), Conditions(range="bytes=9-")))
+    assert (missing["content-range"], missing["vary"]) == ("bytes */2", "Sec-CH-DPR")
 
 
 def test_raw_passes_a_closed_set_of_headers() -> None:
