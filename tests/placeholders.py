@@ -11,7 +11,7 @@ from typing import Any
 import pyvips
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~"
-WIDE = 240
+WIDE = 120
 """Pixels of the longer side of a placeholder that is shown."""
 
 

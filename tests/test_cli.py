@@ -31,7 +31,7 @@ def test_version() -> None:
 
 def test_help_names_every_command() -> None:
     text = run("-h").output
-    for verb in ("serve", "demo", "sign", "explain", "render", "health", "version"):
+    for verb in ("serve", "demo", "sign", "explain", "render", "info", "health", "version"):
         assert f"\n  {verb}" in text
         assert run(verb, "--help").exit_code == 0
 
@@ -95,14 +95,14 @@ def test_explain_a_bad_url(url: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["explain"], ["sign"], ["render", "a"], ["nosuch"], ["explain", "x", "--no"], ["demo", "--port=x"]],
+    [["explain"], ["sign"], ["render", "a"], ["info"], ["nosuch"], ["explain", "x", "--no"], ["demo", "--port=x"]],
 )
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
 @pytest.mark.parametrize(
-    "arguments", [["serve"], [], ["sign", SOURCE], ["explain", "/x"], ["render", "a", "b"], ["health"]]
+    "arguments", [["serve"], [], ["sign", SOURCE], ["explain", "/x"], ["render", "a", "b"], ["info", "a"], ["health"]]
 )
 def test_wrong_settings_are_all_told(arguments: list[str]) -> None:
     done = run(*arguments, ttl="soon", bind="nowhere")
@@ -154,6 +154,60 @@ def test_render_what_is_not_there_or_no_picture(tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(charts.tiny(3))
     nowhere = run("render", str(tmp_path / "photo.png"), str(tmp_path / "nosuch" / "out.png"))
     assert (nowhere.exit_code, "No such file" in nowhere.stderr) == (1, True)
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    """Who took it and where; lying on its side."""
+    image = pyvips.Image.new_from_buffer(charts.oriented(6), "").copy()
+    for ifd, name, text in ((0, "Make", "Camera\x1b[2J"), (3, "GPSLatitude", "52/1 31/1 0/1")):
+        image.set_type(pyvips.GValue.gstr_type, f"exif-ifd{ifd}-{name}", text)
+    source = tmp_path / "photo.jpg"
+    source.write_bytes(image.jpegsave_buffer())
+    return source
+
+
+def test_info_in_words(photograph: Path) -> None:
+    done = run("info", str(photograph))
+    assert done.exit_code == 0
+    lines = dict(line.split(maxsplit=1) for line in done.output.splitlines())
+    assert lines["format"] == f"jpeg, {photograph.stat().st_size:,} bytes"
+    assert lines["size"] == "300 x 200, turned by EXIF orientation 6"
+    assert lines["colours"] == "srgb, 8 bits a channel"
+    assert lines["profile"] == "none"
+    assert (len(lines["average"]), len(lines["dominant"]), len(lines["thumbhash"])) == (7, 7, 28)
+    assert lines["Make"].startswith("Camera")
+    assert "\x1b" not in done.output  # nothing for the terminal to obey
+    assert "GPSLatitude" not in lines
+    assert "GPSLatitude" in run("info", str(photograph), "--all").output
+
+
+def test_info_in_json(photograph: Path) -> None:
+    said = json.loads(run("info", str(photograph), "--json").output)
+    assert (said["format"], said["mime_type"], said["width"], said["height"]) == ("jpeg", "image/jpeg", 300, 200)
+    assert (said["orientation"], said["frames"], said["pages_number"], said["alpha"]) == (6, 1, 1, False)
+    assert said["exif"].keys() == {"Make"}
+    assert "GPSLatitude" in json.loads(run("info", str(photograph), "--json", "--all").output)["exif"]
+
+
+def test_info_of_what_moves_and_what_has_pages(tmp_path: Path) -> None:
+    source = tmp_path / "counter.gif"
+    source.write_bytes(charts.counter())
+    assert "frames             5\n" in run("info", str(source)).output
+    pages = pyvips.Image.arrayjoin([pyvips.Image.black(8, 8)] * 3, across=1).copy()
+    pages.set_type(pyvips.GValue.gint_type, "page-height", 8)
+    source.write_bytes(pages.tiffsave_buffer())
+    assert "pages              3\n" in run("info", str(source)).output
+    source.write_bytes(charts.alpha_disc())
+    assert ", with transparency\n" in run("info", str(source)).output
+
+
+def test_info_of_what_is_not_there_or_no_picture(tmp_path: Path) -> None:
+    missing = run("info", str(tmp_path / "missing.png"))
+    assert (missing.exit_code, "No such file" in missing.stderr) == (1, True)
+    (tmp_path / "page.png").write_bytes(b"<html>")
+    page = run("info", str(tmp_path / "page.png"))
+    assert (page.exit_code, "belong to no image format" in page.stderr) == (1, True)
 
 
 @pytest.mark.e2e

@@ -10,7 +10,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from click.testing import CliRunner
 
+from imgproxy.cli import main
 from imgproxy.dialects.imgproxy import Dialect
 from imgproxy.model import Client
 from imgproxy.planning import Planner
@@ -20,6 +22,7 @@ PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 IMAGE_URL = re.compile(r"(?:https?://[\w.:-]+)?(/[^\s\"'`<>/:]+/(?:[a-z_-]+:[^\s\"'`<>]*/)*plain/[^\s\"'`<>]+)")
+CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
 
@@ -46,6 +49,25 @@ def test_every_url_parses(url: str) -> None:
     signed = dialect.split(url.encode().decode("latin-1"))
     plan = Planner().plan(dialect.read(signed.path), Client())
     assert plan.source.url.startswith(("http://", "https://", "local://"))
+
+
+def commands(page: str) -> list[tuple[str, str]]:
+    """What a page's consoles show: commands, and what they print."""
+    shown = "".join(CONSOLE.findall((ROOT / "docs" / page).read_text(encoding="utf-8")))
+    return [(command, printed) for command, _, printed in (each.partition("\n") for each in shown.split("$ ")[1:])]
+
+
+def test_what_the_page_on_placeholders_shows_is_what_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "imgproxy").symlink_to(ROOT / "imgproxy")
+    monkeypatch.chdir(tmp_path)
+    shown = commands("placeholders.md")
+    assert len(shown) == 7
+    for command, printed in shown:
+        name, *arguments = command.split()
+        if name == "cat":
+            assert Path(*arguments).read_text(encoding="utf-8") == printed.rstrip("\n")
+        else:
+            assert CliRunner().invoke(main, arguments).output == printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -4,11 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from imgproxy.errors import BadOption, SchemeForbidden, SourceTooLarge, UnknownPreset, UnsupportedFormat
+from imgproxy.errors import (
+    AddressForbidden,
+    BadOption,
+    SchemeForbidden,
+    SourceTooLarge,
+    UnknownPreset,
+    UnsupportedFormat,
+)
 from imgproxy.model import Rendition
 from imgproxy.options import read_segment
 from imgproxy.presets import Presets
-from imgproxy.rendering import Darkroom, render
+from imgproxy.rendering import Darkroom, describe, render
 from imgproxy.settings import Settings
 from tests import charts
 from tests.origins.origin import running, says, whole
@@ -100,3 +107,21 @@ async def test_many_pictures_in_one_go(photo: str, tmp_path: Path) -> None:
 
 def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_source_is_described_as_it_is_whatever_the_server_would_make_of_it(photo: str) -> None:
+    given = {"IMGPROXY_PRESETS": "default=w:30", "IMGPROXY_AUTO_ROTATE": "false", "IMGPROXY_ENFORCE_AVIF": "1"}
+    facts = await describe(photo, Settings.read(given))
+    assert (facts.format.name, facts.width, facts.height) == ("png", 300, 200)
+    with pytest.raises(SourceTooLarge):
+        await describe(photo, Settings.read({"IMGPROXY_MAX_SRC_RESOLUTION": "0.01"}))
+    with pytest.raises(FileNotFoundError):
+        await describe(photo + "x", Settings.read({}))
+
+
+async def test_what_is_described_is_fetched_under_the_servers_rules() -> None:
+    async with running(says(whole(charts.quadrants(300, 200)))) as origin:
+        facts = await describe(origin.url(), Settings.read({"IMGPROXY_ALLOW_LOOPBACK_SOURCE_ADDRESSES": "1"}))
+        assert facts.width == 300
+        with pytest.raises(AddressForbidden):
+            await describe(origin.url(), Settings.read({}))

@@ -6,14 +6,33 @@ import click
 
 from imgproxy.cli.configured import config
 from imgproxy.cli.edge import nginx
-COMMANDS = (serve, demo, sign, token, explain, render, info, presets, warm, purge, nginx, config, doctor, bench, health, version)
+from imgproxy.cli.machine import bench, doctor
+from imgproxy.cli.pictures import info, render
+from imgproxy.cli.presets import presets
 from imgproxy.cli.remembered import purge
 from imgproxy.cli.serving import demo, health, serve, version
 from imgproxy.cli.tokens import token
 from imgproxy.cli.urls import explain, sign
 from imgproxy.cli.warming import warm
 
-COMMANDS = (serve, demo, sign, token, explain, render, info, presets, warm, purge, nginx, config, doctor, bench, health, version)
+COMMANDS = (
+    serve,
+    demo,
+    sign,
+    token,
+    explain,
+    render,
+    info,
+    presets,
+    warm,
+    purge,
+    nginx,
+    config,
+    doctor,
+    bench,
+    health,
+    version,
+)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 KINDS = ("lqip", "blurhash:9:6", "thumbhash")
 NEAR = 8.0
-"""How far apart two placeholders of the same picture may be, on average, of 255: steps of their codes, and edges of letters."""
+"""How far apart two placeholders of the same picture may be, on average, of 255: steps of codes, and edges."""
 
 
 def said(source: bytes, options: str = "", **rest: Any) -> dict[str, Any]:
