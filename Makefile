@@ -17,6 +17,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 PURE := imgproxy/dialects/*,imgproxy/options/*,imgproxy/planning.py,imgproxy/negotiation.py,$\
 imgproxy/presets/*,imgproxy/geometry.py,imgproxy/formats.py,imgproxy/signing.py,$\
 imgproxy/freshness.py,imgproxy/fields.py,imgproxy/caches/purges.py,imgproxy/model.py,imgproxy/errors.py,imgproxy/etags.py,imgproxy/environment.py,$\
+imgproxy/render/waves.py,imgproxy/render/blurhash.py,imgproxy/render/thumbhash.py,$\
 imgproxy/configuration/*,imgproxy/warming/places.py,imgproxy/warming/sitemaps.py
 FLOOR ?= 85
 
