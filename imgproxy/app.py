@@ -30,6 +30,7 @@ from imgproxy.overload.cost import Costs
 from imgproxy.overload.lag import Lag
 from imgproxy.overload.pressure import Groups, Pressure
 from imgproxy.planning import Planner
+from imgproxy.presets.use import PresetUse
 from imgproxy.purging import Purging
 from imgproxy.readings import Rules
 from imgproxy.reloading import Reloading
@@ -141,11 +142,14 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
         purging = _purging(settings, caches, edges)
 
         def adopt(fresh: Settings) -> None:
-            service.rules, purging.presets = rules(fresh), fresh.presets
+            service.rules = rules(fresh)
+            purging.adopt(fresh.presets)
+            use.adopt(fresh.presets)
 
         reloading = Reloading(settings, lambda settings: settings.files, adopt)
         lag = Lag()
         metrics = Metrics(settings.metrics)
+        use = PresetUse(settings.presets, metrics)
         metrics.watch(pool, admission)
         metrics.watch_caches(partial(caches.state, flights))
         metrics.watch_node(partial(_state, pool, origins, caches, admission, rates, pressure, lag, reloading))
@@ -159,6 +163,7 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
             trusted=settings.rate.trusted_proxies,
             is_loop=lambda passed: is_loop(passed, loop_id),
             behind_edge=edges is not None,
+            used=use.note,
         )
         ops = Ops(
             images,
@@ -167,9 +172,10 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
             path_prefix=settings.dialect.path_prefix,
             landing=landing,
             obstacle=lambda: lag.obstacle,
+            notes=reloading.notes,
         )
         admin = Admin(purging, settings.admin, dialect.rewritten)
-        for watch in (pressure.watch(), lag.watch(), reloading.watch()):
+        for watch in (pressure.watch(), lag.watch(), reloading.watch(), purging.recall()):
             open_things.push_async_callback(ended, asyncio.get_running_loop().create_task(watch))
         yield Node(service, ops, metrics, pool, admin)
 
@@ -202,6 +208,7 @@ def _state(
         dropped_lines=logs.dropped_lines(),
         reloaded=reloading.last_successful,
         reloaded_at=reloading.last_success_at,
+        reload_mistakes=reloading.mistakes,
     )
 
 

@@ -148,6 +148,8 @@ class NodeState:
     reloaded: bool
     reloaded_at: float
     """Unix seconds."""
+    reload_mistakes: Mapping[str, int]
+    """In what was read last and not taken, by what they concern."""
 
 
 class Metrics:
@@ -167,6 +169,14 @@ class Metrics:
         self._result_bytes = self._counter("result_bytes_total", "Bytes of bodies sent.", "format")
         self._in_progress = self._gauge("requests_in_progress", "Requests being answered now.")
         self._gauge("build_info", "Always 1; the version is a label.", "version").labels(__version__).set(1)
+        self._by_preset = self._counter("preset_requests_total", "Requests that a preset had a part in.", "preset")
+        self._preset_seconds = self._counter(
+            "preset_processing_seconds_total", "Time spent on rendering for a preset.", "preset"
+        )
+        self._deprecated = self._counter(
+            "deprecated_preset_requests_total", "Requests for a preset that is to go.", "preset"
+        )
+        self._presets: dict[str, tuple[Counter, Counter]] = {}
         # Looked up once: it takes longer than to count.
         self._of_status: Callable[[int], Counter] = cache(partial(_labelled, self._statuses))
         self._of_format: Callable[[str], Counter] = cache(partial(_labelled, self._result_bytes))
@@ -218,6 +228,25 @@ class Metrics:
         """Count an error by its type."""
         self._errors.labels(kind if kind in ERROR_TYPES else InternalError.kind).inc()
 
+    def know_presets(self, names: Iterable[str], deprecated: Iterable[str]) -> None:
+        """Have a series for each of these presets, and none for others."""
+        known, going = {*names}, {*deprecated}
+        for family, wanted in ((self._by_preset, known), (self._preset_seconds, known), (self._deprecated, going)):
+            for (name,) in [each for each in _labels(family) if each[0] not in wanted]:
+                family.remove(name)
+            for name in sorted(wanted):
+                family.labels(name)
+        self._presets = {name: (self._by_preset.labels(name), self._preset_seconds.labels(name)) for name in known}
+
+    def used_preset(self, name: str, seconds: float, *, deprecated: bool) -> None:
+        """Count a request that a known preset had a part in, and the ``seconds`` that its rendering took."""
+        requests, processing = self._presets[name]
+        requests.inc()
+        if seconds:
+            processing.inc(seconds)
+        if deprecated:
+            self._deprecated.labels(name).inc()
+
     def asgi(self) -> Callable[..., Awaitable[None]]:
         """The application that answers a scrape, on every path."""
         make = cast("Callable[..., Callable[..., Awaitable[None]]]", prometheus_client.make_asgi_app)
@@ -239,6 +268,11 @@ class Metrics:
 
 def _labelled(counter: Counter, label: object) -> Counter:
     return counter.labels(str(label))
+
+
+def _labels(counter: Counter) -> Iterable[tuple[str]]:
+    """The labels that a counter with one label has series for."""
+    return [(sample.labels["preset"],) for family in counter.collect() for sample in family.samples]
 
 
 class _WorkersCollector(Collector):
@@ -331,6 +365,7 @@ class _NodeCollector(Collector):
             ("event_loop_lag_seconds", "Seconds that the event loop was late by.", (), {(): state.lag_seconds}),
             ("config_last_reload_successful", "1 if the settings read last are in force.", (), {(): state.reloaded}),
             ("config_last_reload_success_timestamp_seconds", "When they were read.", (), {(): state.reloaded_at}),
+            ("config_reload_mistakes", "Mistakes in what was not taken.", ("of",), _single(state.reload_mistakes)),
         )
         yield from _families(self._prefix, counters, gauges)
 

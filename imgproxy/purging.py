@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
@@ -13,6 +13,7 @@ from imgproxy.caches.base import TierDown
 from imgproxy.caches.purges import as_tag, source_tag
 from imgproxy.edge.announce import expand
 from imgproxy.model import Purge
+from imgproxy.presets import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,6 +102,17 @@ def spellings(asked: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
             yield {**asked, name: plain}
 
 
+def changed(old: Presets, new: Presets) -> tuple[str, ...]:
+    """The presets that do not say the same any more, gone and new ones included; the default one stands for all."""
+    names = sorted({*old.names, *new.names})
+    found = tuple(name for name in names if _said(old, name) != _said(new, name))
+    return (DEFAULT,) if DEFAULT in found else found
+
+
+def _said(presets: Presets, name: str) -> str:
+    return repr(presets[name]) if name in presets else ""
+
+
 @dataclass(slots=True)
 class Purging:
     """Carries purges out. ``bulletin`` is None without Redis, ``edges`` without an edge."""
@@ -112,6 +124,29 @@ class Purging:
     bulletin: Bulletin | None = None
     store: Store | None = None
     edges: Edges | None = None
+    _recalled: asyncio.Queue[str] = field(default_factory=asyncio.Queue[str])
+
+    def adopt(self, presets: Presets) -> None:
+        """Go on with these presets. What changed is recalled from the edges, whose keys are URLs: those say the same.
+
+        Everybody else's keys are plans, and a changed preset makes other ones.
+        """
+        if self.edges is not None:
+            for name in changed(self.presets, presets):
+                self._recalled.put_nowait(name)
+        self.presets = presets
+
+    async def recall(self) -> None:
+        """Purge what is to be recalled, until cancelled.
+
+        Softly: what nodes have kept under the new definition already is asked about, not rendered again.
+        """
+        while True:
+            name = await self._recalled.get()
+            try:
+                await self.purge(Purge("tag", f"preset-{as_tag(name)}", soft=True))
+            except Exception as cause:  # noqa: BLE001  the next one is to be purged all the same
+                _log.error("a changed preset could not be purged", extra={"fields": {"preset": name}}, exc_info=cause)
 
     def hear(self, purge: Purge) -> int:
         """Take a numbered purge, of whichever node, to heart; how many entries of memory it concerns."""

@@ -1,8 +1,9 @@
 """Settings that change while the server runs: keys, trusted signatures and presets.
 
 They are read anew on SIGHUP, and when one of the files that they come from changes; all of them are checked like at
-the start, and then exchanged at once. With a mistake in them everything stays as it is, and the log says why. All
-other settings need a restart.
+the start, and then exchanged at once. With a mistake in them everything stays as it is, and the log says why; but a
+mistake in presets, which others write, holds up presets only: a key that has leaked can go. All other settings need a
+restart.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import stat
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from imgproxy.clock import unix_seconds
 from imgproxy.settings import ROOMS, BadSettings, Settings, names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 _log = logging.getLogger("imgproxy.settings")
@@ -26,10 +30,37 @@ POLL_S = 0.2
 """Seconds between two looks at the files: 10 µs each. A file counts when two looks in a row have found it the same, so
 that a removed key is refused 0.6 s after its file was written, at the latest."""
 
+PATIENCE = 5
+"""Looks that must find the files as they are before presets go: the first half of a file is often a good file, with
+fewer presets. With what a look may be late, that is 1.2 s."""
+
 LIVE = frozenset({"signing", "preset"})
 """The rooms whose settings change."""
 
+_MOST_TOLD = 100
+"""Mistakes that one line of the log names."""
+
 _Sight = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A change that was not taken."""
+
+    mistakes: tuple[str, ...]
+    """Those in settings."""
+    in_presets: tuple[str, ...] = ()
+    """Those in presets, each with its place: "shop.toml:4:10: …"."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        return {"presets": len(self.in_presets), "settings": len(self.mistakes)}
+
+    @property
+    def told(self) -> list[str]:
+        """All of them, as far as a line of the log should hold them."""
+        every = [*self.mistakes, *self.in_presets]
+        return every if len(every) <= _MOST_TOLD else [*every[:_MOST_TOLD], f"and {len(every) - _MOST_TOLD} more"]
 
 
 class Reloading:
@@ -55,10 +86,38 @@ class Reloading:
         self._now = now
         self._warned: frozenset[str] = frozenset()
         self._adopted = self._seen = self._look()
-        self.last_successful = True
-        """Whether the settings that were read last are those in force."""
+        self._still = 0
+        """How many looks in a row have found what the one before found, and what was not adopted."""
+        self.broken: Broken | None = None
+        """What is wrong with the settings that were read last; None if they are those in force."""
+        self.broken_since = 0.0
+        """Since when that is so, in Unix seconds; a further broken change does not move it."""
         self.last_success_at = now()
-        """When they were, in Unix seconds."""
+        """When settings were read that are in force, in Unix seconds."""
+
+    @property
+    def last_successful(self) -> bool:
+        """Whether the settings that were read last are those in force."""
+        return self.broken is None
+
+    @property
+    def mistakes(self) -> Mapping[str, int]:
+        """How many the change has that was not taken, by what it concerns."""
+        return (self.broken or Broken(())).counts
+
+    def notes(self) -> list[str]:
+        """What an operator should know of presets and settings, a line for each."""
+        counts = self.mistakes
+        said = [f"presets: {len(self._running.presets.names)}"] if not counts["presets"] else []
+        since = datetime.fromtimestamp(self.broken_since, UTC)
+        for what, change in (("presets", "edit"), ("settings", "change")):
+            if count := counts[what]:
+                wrong = "1 mistake" if count == 1 else f"{count} mistakes"
+                said.append(
+                    f"{what}: the last {change} is broken since {since:%Y-%m-%dT%H:%M:%SZ}: {wrong};"
+                    " the old ones stay, and the log says what is wrong"
+                )
+        return said
 
     async def watch(self) -> None:
         """Watch until cancelled."""
@@ -70,47 +129,92 @@ class Reloading:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await asked.wait()
-                if asked.is_set():
-                    asked.clear()
-                    self.reload()
-                else:
-                    self.poll()
+                told = asked.is_set()
+                asked.clear()
+                if told or self._is_due():
+                    sights = self._look()
+                    # In a thread: some hundreds of presets take as many milliseconds, in which others want answers.
+                    self._take(sights, await asyncio.to_thread(self._attempt), patient=not told)
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
 
     def poll(self) -> None:
         """Read the settings if a file has changed, and keeps still: it may be half written."""
-        before, self._seen = self._seen, self._look()
-        if self._seen != self._adopted and self._seen == before:
-            self.reload()
+        if self._is_due():
+            self._take(self._look(), self._attempt(), patient=True)
 
     def reload(self) -> bool:
         """Read the settings and adopt them; whether they are good. Whatever is wrong, the old ones stay."""
-        # What is written after this look will be seen as a change.
-        self._adopted = self._seen = self._look()
+        return self._take(self._look(), self._attempt())
+
+    def _is_due(self) -> bool:
+        before, self._seen = self._seen, self._look()
+        self._still = self._still + 1 if self._seen == before != self._adopted else 0
+        return self._still in (1, PATIENCE)
+
+    def _attempt(self) -> tuple[Settings | None, Broken | None]:
+        """What can be adopted of the settings as they are now, and what is wrong with them. In any thread."""
         try:
-            fresh = self._read()
-            self._check(fresh)
-            self._adopt(fresh)
-        except BadSettings as mistakes:
-            self.last_successful = False
-            _log.error("the new settings are wrong, the old ones stay", extra={"fields": {"reason": str(mistakes)}})
-            return False
+            try:
+                fresh, broken = self._read(), None
+            except BadSettings as wrong:
+                fresh, broken = self._around_presets(wrong), Broken(wrong.mistakes, wrong.presets)
+            if fresh is not None:
+                self._check(fresh)
+        except BadSettings as wrong:
+            return None, Broken(wrong.mistakes, wrong.presets)
         except Exception as cause:  # noqa: BLE001  whatever it is, the server goes on as it was
-            self.last_successful = False
             # Its text could hold a part of the file, and with it a key.
-            reason = type(cause).__name__
-            _log.error("the new settings cannot be read, the old ones stay", extra={"fields": {"reason": reason}})
-            return False
+            return None, Broken((type(cause).__name__,))
+        return fresh, broken
+
+    def _around_presets(self, wrong: BadSettings) -> Settings | None:
+        """The running presets with other keys, if there are others, and nothing is wrong with those."""
+        running = self._running
+        if wrong.rest is None or wrong.rest.signing == running.signing:
+            return None
+        return replace(wrong.rest, preset=running.preset, presets=running.presets)
+
+    def _take(
+        self, sights: dict[Path, _Sight], found: tuple[Settings | None, Broken | None], *, patient: bool = False
+    ) -> bool:
+        """Adopt what was found, where ``sights`` is how the files looked before that; whether all of it was good.
+
+        ``patient``: what takes presets away is left for the last look.
+        """
+        fresh, broken = found
+        if patient and self._still < PATIENCE and fresh is not None and self._loses(fresh):
+            return True
+        # What is written after that look will be seen as a change; so are other files than those that were looked at.
+        self._adopted, self._still = sights, 0
+        if fresh is not None:
+            try:
+                self._adopt(fresh)
+            except Exception as cause:  # noqa: BLE001  as above
+                broken = Broken((type(cause).__name__,))
+            else:
+                self._adopted_now(fresh)
+        if broken is not None:
+            self._refuse(broken)
+        else:
+            self.broken = None
+            self.last_success_at = self._now()
+        return broken is None
+
+    def _adopted_now(self, fresh: Settings) -> None:
         self._running = fresh
-        if {*self._files(fresh)} != self._adopted.keys():
-            self._adopted = self._seen = self._look()
-        self.last_successful = True
-        self.last_success_at = self._now()
         fields = {"keys": len(fresh.signing.key), "presets": len(fresh.presets.names)}
         _log.info("settings were read anew", extra={"fields": fields})
         self._warn(fresh)
-        return True
+
+    def _refuse(self, found: Broken) -> None:
+        if self.broken is None:
+            self.broken_since = self._now()
+        self.broken = found
+        _log.error("the new settings are wrong, the old ones stay", extra={"fields": {"mistakes": found.told}})
+
+    def _loses(self, fresh: Settings) -> bool:
+        return not {*self._running.presets.names} <= {*fresh.presets.names}
 
     def _check(self, fresh: Settings) -> None:
         """Refuse what is good at a start only. Raises ``BadSettings``."""
@@ -138,7 +242,11 @@ class Reloading:
         self._warned = changed
 
     def _look(self) -> dict[Path, _Sight]:
-        return {path: _sight(path) for path in self._files(self._running)}
+        try:
+            return {path: _sight(path) for path in self._files(self._running)}
+        except OSError:
+            # A folder that goes while it is listed. Reading it will say what is wrong, if it stays away.
+            return {}
 
 
 def _sight(path: Path) -> _Sight:
@@ -147,7 +255,8 @@ def _sight(path: Path) -> _Sight:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # What else lies in a folder, such as an editor's notes, is nothing to us; its files are looked at by themselves.
+    return (0, 0, found.st_ino) if stat.S_ISDIR(found.st_mode) else (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _changed(old: Settings, new: Settings) -> Iterable[str]:

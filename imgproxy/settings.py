@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -47,6 +47,14 @@ ENV_FILE = f"{PREFIX}ENV_LOCAL_FILE_PATH"
 class BadSettings(ValueError):
     """Settings that the server cannot start with; the message has a line for each mistake."""
 
+    def __init__(self, *mistakes: str, presets: Sequence[str] = (), rest: Settings | None = None) -> None:
+        super().__init__("\n".join((*mistakes, *presets)))
+        self.mistakes = mistakes
+        self.presets = tuple(presets)
+        """Those in presets, each with its place."""
+        self.rest = rest
+        """All but the presets, where nothing else is wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -82,19 +90,23 @@ class Settings:
         given = _with_file(environment)
         rooms: dict[str, Any] = {}
         mistakes: list[str] = []
+        in_presets: list[str] = []
         for name, room in ROOMS.items():
             try:
                 rooms[name] = room.model_validate(dict(_given(room, given)))
             except ValidationError as error:
                 mistakes += _explained(error)
         if "preset" in rooms and "dialect" in rooms:
-            rooms["presets"] = _presets(rooms, mistakes)
+            rooms["presets"] = _presets(rooms, in_presets)
         if "configured" in rooms and "origin" in rooms:
             mistakes += _unreachable(rooms["configured"], rooms["origin"])
         if mistakes:
-            raise BadSettings("\n".join(mistakes))
+            raise BadSettings(*mistakes, presets=in_presets)
         path = environment.get(ENV_FILE)
-        return cls(**rooms, warnings=tuple(_unknown(given)), file=Path(path) if path else None)
+        further: dict[str, Any] = {"warnings": tuple(_unknown(given)), "file": Path(path) if path else None}
+        if in_presets:
+            raise BadSettings(presets=in_presets, rest=cls(**rooms | {"presets": Presets()}, **further))
+        return cls(**rooms, **further)
 
     @property
     def loop_id(self) -> str:

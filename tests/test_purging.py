@@ -6,7 +6,8 @@ import pytest
 
 from imgproxy.caches.purges import source_tag
 from imgproxy.model import Purge
-from imgproxy.purging import BadPurge, selected
+from imgproxy.presets import Presets
+from imgproxy.purging import BadPurge, changed, selected
 
 URL = "https://example.com/a.jpg"
 
@@ -55,3 +56,25 @@ def test_sources_are_rewritten_as_those_of_urls_are() -> None:
 def test_what_cannot(asked: dict[str, object], said: str) -> None:
     with pytest.raises(BadPurge, match=said):
         selected(asked)
+
+
+def lines(*lines: str) -> Presets:
+    return Presets.parse((f"preset {n}", line) for n, line in enumerate(lines))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        (["a=w:1", "b=w:2"], ["b=w:2", "a=w:1"], ()),
+        (["a=w:1", "b=w:2"], ["a=width:1", "b=w:3"], ("b",)),
+        (["a=w:1"], ["a=w:1", "b=w:1"], ("b",)),
+        (["a=w:1", "b=w:1"], ["b=w:1"], ("a",)),
+        # Edges are told of those that use others by announce.expand.
+        (["a=w:1", "b=pr:a"], ["a=w:2", "b=pr:a"], ("a",)),
+        (["a=w:1", "default=q:1"], ["a=w:2", "default=q:2"], ("default",)),
+        (["a=w:1"], ["a=w:1", "default=q:2"], ("default",)),
+        (["a=w:1", "default=q:2"], ["a=w:1"], ("default",)),
+    ],
+)
+def test_which_presets_a_change_concerns(old: list[str], new: list[str], names: tuple[str, ...]) -> None:
+    assert changed(lines(*old), lines(*new)) == names

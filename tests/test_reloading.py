@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgproxy.errors import BadSignature
-from imgproxy.reloading import Reloading
+from imgproxy.reloading import PATIENCE, Broken, Reloading
 from imgproxy.settings import Settings
 from imgproxy.signing import Signer
 
@@ -43,7 +43,7 @@ class Node:
 
     def files(self, settings: Settings) -> Iterator[Path]:
         yield self.folder / "env"
-        yield from filter(None, (settings.signing.key_path, settings.signing.salt_path, settings.preset.presets_path))
+        yield from filter(None, (settings.signing.key_path, settings.signing.salt_path, *settings.preset.files))
 
     def adopt(self, fresh: Settings) -> None:
         self.adoptions.append(fresh)
@@ -55,8 +55,8 @@ class Node:
         (self.folder / "new").replace(self.folder / name)
 
     def settle(self) -> None:
-        """Look at the files until a change is taken up."""
-        for _ in range(2):
+        """Look at the files until any change is taken up."""
+        for _ in range(PATIENCE + 2):
             self.reloading.poll()
 
     def accepts(self, signature: str) -> bool:
@@ -131,7 +131,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "text"), WRONG)
 def test_with_a_mistake_everything_stays(node: Node, name: str, text: str, caplog: pytest.LogCaptureFixture) -> None:
-    node.write("key" if name != "key" else "presets", "bb\n" if name != "key" else "large=w:9\n")
+    node.write("presets", "large=w:9\n")
     node.write(name, text)
     node.settle()
     assert node.adoptions == []
@@ -140,7 +140,7 @@ def test_with_a_mistake_everything_stays(node: Node, name: str, text: str, caplo
     assert not node.reloading.last_successful
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert getattr(record, "fields", {})["reason"]
+    assert getattr(record, "fields", {})["mistakes"]
     node.settle()
     assert len(caplog.records) == 1  # once, not five times a second
     for good, body in (("key", "aa\n"), ("salt", "01\n"), ("presets", "huge=w:1\n"), ("env", "")):
@@ -148,6 +148,21 @@ def test_with_a_mistake_everything_stays(node: Node, name: str, text: str, caplo
     node.settle()
     assert node.reloading.last_successful
     assert node.presets.names == ("huge",)
+
+
+def test_a_mistake_in_presets_does_not_hold_up_keys(node: Node) -> None:
+    """Others write presets: a key that has leaked must go whatever they do."""
+    node.write("key", "bb\n")
+    node.write("presets", "small=w:ten\n")
+    node.settle()
+    assert not node.accepts(signed("aa"))
+    assert node.accepts(signed("bb"))
+    assert node.presets.names == ("small",)
+    assert node.reloading.mistakes == {"presets": 1, "settings": 0}
+    node.write("presets", "large=w:20\n")
+    node.settle()
+    assert node.presets.names == ("large",)
+    assert node.accepts(signed("bb"))
 
 
 def test_a_file_that_is_gone_is_a_mistake(node: Node) -> None:
@@ -210,8 +225,160 @@ def test_whatever_breaks_the_reading_the_server_goes_on(node: Node, caplog: pyte
 
     reloading = Reloading(node.read(), node.files, adopt, read=node.read)
     assert not reloading.reload()
+    assert reloading.mistakes == {"presets": 0, "settings": 1}
     assert "ZeroDivisionError" in str(getattr(caplog.records[0], "fields", {}))
     assert "with a key" not in caplog.text
+
+
+SHOP = """version = 1
+owner = "shop"
+[presets.tile]
+description = "Tile"
+resize = { type = "fit", width = 320 }
+[presets.zoom]
+description = "Zoom"
+extends = "tile"
+zoom = 2
+"""
+
+
+@pytest.fixture
+def teams(tmp_path: Path) -> Node:
+    """A server whose presets are in a folder, with a file of one team."""
+    (tmp_path / "presets").mkdir()
+    for name, text in (("presets/shop.toml", SHOP), ("env", "")):
+        (tmp_path / name).write_text(text)
+    environment = {"presets_dir": "presets", "env_local_file_path": "env"}
+    return Node(tmp_path, {name: str(tmp_path / file) for name, file in environment.items()})
+
+
+def width(node: Node, name: str = "tile") -> int:
+    (resize, *_) = node.presets[name].settings
+    return dict(resize.values)["width"]
+
+
+def news(width: int) -> str:
+    return f'version = 1\nowner = "news"\n[presets.hero]\ndescription = "Hero"\nwidth = {width}\n'
+
+
+def test_files_of_a_folder_are_edited_added_renamed_and_removed(teams: Node) -> None:
+    folder = teams.folder / "presets"
+    teams.write("presets/shop.toml", SHOP.replace("320", "480"))
+    teams.settle()
+    assert width(teams) == 480
+    (folder / "news.toml").write_text(news(99))
+    teams.settle()
+    assert teams.presets.names == ("hero", "tile", "zoom")
+    (folder / "news.toml").rename(folder / "desk.toml")
+    teams.settle()
+    assert teams.presets["hero"].place.startswith("desk.toml:3:")
+    (folder / "desk.toml").unlink()
+    teams.settle()
+    assert teams.presets.names == ("tile", "zoom")
+    assert len(teams.adoptions) == 4
+    assert teams.reloading.last_successful
+
+
+def test_a_config_map_is_turned_at_once(teams: Node) -> None:
+    """Kubernetes: each file is a link into ``..data``, a link to a folder that is exchanged."""
+    folder = teams.folder / "presets"
+
+    def mount(version: str, width: int) -> None:
+        (folder / f"..{version}").mkdir()
+        (folder / f"..{version}" / "news.toml").write_text(news(width))
+        (folder / "..data_tmp").symlink_to(f"..{version}")
+        (folder / "..data_tmp").rename(folder / "..data")
+
+    mount("one", 100)
+    (folder / "news.toml").symlink_to("..data/news.toml")
+    teams.settle()
+    assert width(teams, "hero") == 100
+    mount("two", 200)
+    teams.settle()
+    assert width(teams, "hero") == 200
+
+
+def test_what_lies_beside_the_files_changes_nothing(teams: Node) -> None:
+    folder = teams.folder / "presets"
+    for name in (".shop.toml.swp", "shop.toml~", "README.md", ".#shop.toml"):
+        (folder / name).write_text("no preset")
+        teams.settle()
+    assert teams.adoptions == []
+    assert teams.reloading.last_successful
+
+
+def test_the_first_half_of_a_file_takes_no_preset_away(teams: Node) -> None:
+    """A file that is cut between two tables is a good file: only the time tells that it is not all."""
+    file = teams.folder / "presets" / "shop.toml"
+    file.write_text(SHOP[: SHOP.index("[presets.zoom]")])
+    for _ in range(PATIENCE):
+        teams.reloading.poll()
+        assert teams.presets.names == ("tile", "zoom")
+    file.write_text(SHOP.replace("320", "640"))
+    teams.settle()
+    assert width(teams) == 640
+    assert len(teams.adoptions) == 1
+    file.write_text(SHOP[: SHOP.index("[presets.zoom]")])
+    teams.settle()
+    assert teams.presets.names == ("tile",)
+
+
+def test_every_mistake_of_every_file_is_told_with_its_place(teams: Node, caplog: pytest.LogCaptureFixture) -> None:
+    teams.write("presets/shop.toml", SHOP.replace("zoom = 2", "zom = 2").replace("320", '"wide"'))
+    teams.write("presets/news.toml", news(9).replace("owner", "ovner"))
+    teams.settle()
+    (record,) = caplog.records
+    told = getattr(record, "fields", {})["mistakes"]
+    assert [mistake.split(": ")[0] for mistake in told] == [
+        "news.toml:1:1", "news.toml:2:1", "shop.toml:5:26", "shop.toml:9:1"
+    ]  # fmt: skip
+    assert "did you mean 'zoom'?" in told[-1]
+    assert teams.reloading.mistakes == {"presets": 4, "settings": 0}
+    assert teams.reloading.notes() == [
+        "presets: the last edit is broken since 1970-01-01T00:16:40Z: 4 mistakes; "
+        "the old ones stay, and the log says what is wrong"
+    ]
+    assert teams.presets.names == ("tile", "zoom")
+    teams.write("presets/shop.toml", SHOP)
+    teams.write("presets/news.toml", news(9))
+    teams.settle()
+    assert teams.reloading.mistakes == {"presets": 0, "settings": 0}
+    assert teams.reloading.notes() == ["presets: 3"]
+
+
+def test_since_when_it_is_broken_is_when_it_began(teams: Node) -> None:
+    times = iter((1.0, 2.0, 3.0, 4.0))
+    reloading = Reloading(teams.read(), teams.files, teams.adopt, read=teams.read, now=lambda: next(times))
+    for text in ("", "version = 2"):
+        teams.write("presets/shop.toml", text)
+        reloading.reload()
+    assert (reloading.last_success_at, reloading.broken_since) == (1.0, 2.0)
+    teams.write("env", "IMGPROXY_TIMEOUT=never\n")
+    reloading.reload()
+    assert reloading.notes()[1].startswith("settings: the last change is broken since 1970-01-01T00:00:02Z: 1 mistake;")
+
+
+def test_the_log_names_a_hundred_mistakes_and_counts_the_others() -> None:
+    told = Broken(("key",), tuple(f"a.toml:{n}:1: no" for n in range(150))).told
+    assert len(told) == 101
+    assert told[0] == "key"
+    assert told[-1] == "and 51 more"
+
+
+def test_a_folder_that_cannot_be_listed_is_looked_at_again(node: Node) -> None:
+    vanishing = True
+
+    def files(settings: Settings) -> Iterator[Path]:
+        if vanishing:
+            raise FileNotFoundError
+        return node.files(settings)
+
+    reloading = Reloading(node.read(), files, node.adopt, read=node.read)
+    reloading.poll()
+    vanishing = False
+    for _ in range(3):
+        reloading.poll()
+    assert len(node.adoptions) == 1
 
 
 @asynccontextmanager

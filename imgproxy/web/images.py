@@ -89,6 +89,7 @@ class Images:
     ``negotiate`` reads the client's abilities from the headers (lower-case names), and ``vary`` names
     the headers that it looks at. ``behind_edge``: whether our own nginx stands before it. ``trusted``: the proxies
     whose X-Forwarded-For is believed. ``is_loop`` says of a CDN-Loop header that the request came from ourselves.
+    ``used`` hears which presets a request names, and how many seconds its rendering took.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Images:
         behind_edge: bool = False,
         trusted: tuple[Network, ...] = (),
         is_loop: Callable[[str], bool] = lambda _: False,
+        used: Callable[[tuple[str, ...], float], object] = lambda _names, _seconds: None,
     ) -> None:
         self._service = service
         self._settings = settings
@@ -112,6 +114,7 @@ class Images:
         self._secret = settings.secret.get_secret_value().encode()
         self._trusted = trusted
         self._is_loop = is_loop
+        self._used = used
         self._active = 0
 
     def at_once(self, exchange: Exchange) -> Answer | None:
@@ -133,6 +136,8 @@ class Images:
         journey, error = exchange.journey, exchange.error
         self._metrics.answered(exchange.status, seconds, journey.stages)
         self._metrics.moved(journey.source_bytes, exchange.body_bytes, exchange.format)
+        if journey.plan is not None and journey.plan.delivery.presets:
+            self._used(journey.plan.delivery.presets, journey.stages.get("processing", 0.0))
         if error is not None:
             self._metrics.failed(error.kind)
         level = logging.INFO

@@ -74,7 +74,8 @@ class Ops:
     """Answers ``paths``, and hands everything else to ``images``.
 
     The look-up is a set: images do not pay for the routing of these few paths. ``obstacle`` says why this node had
-    better get no requests now; nothing if it may.
+    better get no requests now; nothing if it may. ``notes``: what else ``/readyz?verbose`` tells, a line for each; this
+    path is for everybody.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Ops:
         path_prefix: str = "",
         landing: str = LANDING,
         obstacle: Callable[[], str] = str,
+        notes: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self.draining = False
+        self._notes = notes
         self._obstacle = obstacle
         self._images = images
         self._pulse = Pulse(probe)
@@ -153,12 +156,22 @@ class Ops:
         """The event loop answers: nothing more, or a busy cluster would restart itself to death."""
         return self._say("ok")
 
-    async def _readyz(self, _request: Request) -> Response:
-        if self.draining:
-            return self._say("draining", 503)
-        if obstacle := self._obstacle():
-            return self._say(obstacle, 503)
-        return self._say("ok") if await self._pulse.beats() else self._say("cannot render", 503)
+    async def _readyz(self, request: Request) -> Response:
+        """Whether requests are welcome; ``?verbose`` tells of each part, as Kubernetes' own do."""
+        obstacle = self._obstacle()
+        busy = self.draining or obstacle
+        # At a stop the render processes may be gone already.
+        alive = not busy and await self._pulse.beats()
+        verdict = "draining" if self.draining else obstacle or ("ok" if alive else "cannot render")
+        lines = [verdict]
+        if "verbose" in request.query_params:
+            lines += [
+                f"draining: {'yes' if self.draining else 'no'}",
+                f"event loop: {obstacle or 'ok'}",
+                f"render processes: {'not asked' if busy else 'ok' if alive else 'cannot render'}",
+                *self._notes(),
+            ]
+        return self._say("\n".join(lines), 200 if alive else 503)
 
     def _say(self, text: str, status: int = 200, media_type: str = "text/plain") -> Response:
         return Response(text, status, self._headers, media_type)

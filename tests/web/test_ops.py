@@ -131,3 +131,33 @@ async def test_a_prefix_adds_paths(pool: Pool, path: str) -> None:
 @pytest.mark.parametrize("path", ["/health/", "/sig/plain/health", "/x"])
 async def test_everything_else_is_an_image(pool: Pool, path: str) -> None:
     assert (await get(app(pool), path)).headers["content-type"] == "image/jpeg"
+
+
+async def test_verbose_readiness_tells_of_each_part(pool: Pool) -> None:
+    said = ["presets: the last edit is broken since 2026-11-01T12:00:00Z: 3 mistakes"]
+    obstacle = ""
+    ready = Ops(images(reply()), WebSettings(), pool.probe, obstacle=lambda: obstacle, notes=lambda: said)
+    answer = await get(ready, "/readyz?verbose")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert answer.text.splitlines() == ["ok", "draining: no", "event loop: ok", "render processes: ok", *said]
+    assert (await get(ready, "/readyz")).text == "ok"
+    obstacle = "the event loop is stuck"
+    answer = await get(ready, "/readyz?verbose=1")
+    assert answer.status_code == 503
+    assert answer.text.splitlines()[:4] == [
+        "the event loop is stuck",
+        "draining: no",
+        "event loop: the event loop is stuck",
+        "render processes: not asked",
+    ]
+    ready.drain()
+    answer = await get(ready, "/readyz?verbose")
+    assert answer.text.splitlines()[:2] == ["draining", "draining: yes"]
+    assert pool.probes == 1
+
+
+async def test_verbose_readiness_names_a_pool_that_cannot_render(pool: Pool) -> None:
+    pool.fault = WorkerLost("gone")
+    answer = await get(app(pool), "/readyz?verbose")
+    assert answer.status_code == 503
+    assert answer.text.splitlines()[::3] == ["cannot render", "render processes: cannot render"]
