@@ -41,6 +41,7 @@ from imgproxy.signing import Signer
 from imgproxy.tokens import Tokens
 from imgproxy.web import server
 from imgproxy.web.admin import Admin
+from imgproxy.web.advice import Advising
 from imgproxy.web.images import Images
 from imgproxy.web.ops import LANDING, Ops
 
@@ -163,6 +164,7 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
             trusted=settings.rate.trusted_proxies,
             is_loop=lambda passed: is_loop(passed, loop_id),
             behind_edge=edges is not None,
+            advising=Advising(dialect, lambda: service.rules),
             used=use.note,
         )
         ops = Ops(

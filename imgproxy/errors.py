@@ -101,9 +101,7 @@ class UnknownPreset(RequestError):
     """A preset that no preset list defines."""
 
     code = "unknown_preset"
-    remedy = (
-        "Define the preset in a file of IMGPROXY_PRESETS_DIR, in IMGPROXY_PRESETS or its file, or correct its name."
-    )
+    remedy = "Correct the name, or define the preset: in a file of IMGPROXY_PRESETS_DIR, or in IMGPROXY_PRESETS."
 
 
 class ExpiredUrl(RequestError):
@@ -133,14 +131,14 @@ class SourceLoop(RequestError):
 
 
 class OptionForbidden(RequestError):
-    """A security option without IMGPROXY_ALLOW_SECURITY_OPTIONS, or one that a preset does not leave open."""
+    """What a preset does not leave open to URLs, or a security option without IMGPROXY_ALLOW_SECURITY_OPTIONS."""
 
     status = 403
     code = "option_forbidden"
     kind = "security"
     remedy = (
-        "Drop the option; or set IMGPROXY_ALLOW_SECURITY_OPTIONS=true if URLs may change limits, "
-        "or add it to the preset's `allow`."
+        "Ask for what the preset leaves open (docs/presets.md), or drop the option; "
+        "URLs may change limits where IMGPROXY_ALLOW_SECURITY_OPTIONS=true."
     )
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from imgproxy.corrections import diagnose
 from imgproxy.dialects.imgproxy import Dialect
 from imgproxy.errors import ImageError
 from imgproxy.model import Client, Plan
 from imgproxy.negotiation import Negotiator
+from imgproxy.options import Preset
+from imgproxy.options.base import Setting
 from imgproxy.origins.fetch import Origins
 from imgproxy.planning import Planner
+from imgproxy.presets import DEFAULT
+from imgproxy.presets.tracing import origins, trace
+from imgproxy.readings import Rules
 from imgproxy.signing import Signer
 from imgproxy.tokens import Tokens, is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
+    from imgproxy.model import ImageRequest
+    from imgproxy.options.base import Option
     from imgproxy.presets import Presets
+    from imgproxy.presets.tracing import Traced
     from imgproxy.settings import Settings
     from imgproxy.tokens import Token
 
@@ -42,21 +52,29 @@ class Step:
 
 
 def explain(url: str, settings: Settings) -> list[Step]:
-    """The steps of reading a URL (or its path), up to the first that fails."""
+    """The steps of reading a URL (or its path), up to the first that fails, with what would be right."""
     host = _HOST.match(url)
     target = (url[host.end() :] if host else url).encode().decode("latin-1")
+    planner = Planner(settings.plan, settings.presets, Negotiator(settings.negotiation), watermark="configured")
+    dialect, signer = Dialect(settings.dialect), Signer.of(settings.signing)
+    rules = Rules(signer, planner, Tokens(signer.pairs))
     steps: list[Step] = []
     try:
-        for step in _walk(target, settings):
+        for step in _walk(target, settings, dialect, planner):
             steps.append(step)  # noqa: PERF402 - kept when the walk fails
     except ImageError as error:
-        name, text = error.code.replace("_", " "), f"{error.status} {error.text}: {error}"
+        found = diagnose(dialect, rules, target, error, host[0] if host else "")
+        name, text = error.code.replace("_", " "), f"{error.status} {error.text}: {found.cause or error}"
         steps.append(Step(name, text, good=False, remedy=error.remedy))
+        if found.path:
+            # Whoever has the keys in the environment may sign what he likes.
+            meant = f"did you mean {', '.join(found.meant)}? " if found.meant else ""
+            path = dialect.prefix.rstrip("/") + rules.signer.sign(found.path)
+            steps.append(Step("corrected", f"{meant}{host[0] if host else ''}{path}"))
     return steps
 
 
-def _walk(target: str, settings: Settings) -> Iterator[Step]:
-    dialect = Dialect(settings.dialect)
+def _walk(target: str, settings: Settings, dialect: Dialect, planner: Planner) -> Iterator[Step]:
     signed = dialect.split(target)
     if not target.partition("?")[0].endswith(signed.path):
         yield Step("repaired path", signed.path)
@@ -65,12 +83,13 @@ def _walk(target: str, settings: Settings) -> Iterator[Step]:
     token = yield from _signature(signed.signature, signed.path, settings)
     request = dialect.read(signed.path)
     yield Step("source", request.source.url)
-    planner = Planner(settings.plan, settings.presets, Negotiator(settings.negotiation), watermark="configured")
     if token is not None:
         token.check(request, settings.presets)
         yield Step("permitted", _permitted(token, settings.presets))
     plan = planner.plan(request, Client())
-    yield from _plan(token.bound(plan) if token else plan, of_token=token is not None and token.expires > 0)
+    yield from _presets(settings.presets, plan)
+    setters = _setters(settings.presets, request)
+    yield from _plan(token.bound(plan) if token else plan, setters, of_token=token is not None and token.expires > 0)
     Origins(settings.origin).check(plan.source)
     yield Step("origin", "allowed; its address is checked when it is contacted")
 
@@ -99,9 +118,35 @@ def _permitted(token: Token, presets: Presets) -> str:
     return f"by the token; beside the preset a URL may set {options}" + (f"; widths are {widths}" if widths else "")
 
 
-def _plan(plan: Plan, *, of_token: bool = False) -> Iterator[Step]:
-    for segment in plan.options.segments():
-        yield Step("option", segment)
+def _presets(presets: Presets, plan: Plan) -> Iterator[Step]:
+    for name in plan.delivery.presets:
+        own = presets[name]
+        going = f"; deprecated{f': {own.deprecated.note}' if own.deprecated.note else ''}" if own.deprecated else ""
+        yield Step("preset", f"{name} ({own.place}{going})")
+
+
+def _setters(presets: Presets, request: ImageRequest) -> Mapping[tuple[type[Option], str], Sequence[Traced]]:
+    """Who set each field of each option; what only the server's settings say is not in it."""
+    default = [Setting(Preset, (("names", (DEFAULT,)),))] if DEFAULT in presets else []
+    return origins(trace(presets, (*default, *request.settings), request.source.url))
+
+
+def _who(traced: Traced) -> str:
+    if not traced.preset:
+        return "the URL"
+    return f"{'the canary of ' if traced.canary else ''}preset {traced.preset!r}"
+
+
+def _plan(
+    plan: Plan, setters: Mapping[tuple[type[Option], str], Sequence[Traced]], *, of_token: bool = False
+) -> Iterator[Step]:
+    for option in plan.options.asked:
+        kind = type(option)
+        fields = [name for name, each in kind.arguments().items() if getattr(option, name) != each.default]
+        told = [[_who(each) for each in setters.get((kind, name), ())] or ["the settings"] for name in fields]
+        whose = dict.fromkeys(itertools.chain.from_iterable(told))
+        said = f" ({', '.join(whose)})" if whose else ""
+        yield Step("option", "/".join(option.write()) + said)
     requested = plan.formats.requested
     yield Step("format", requested.name if requested else "by Accept, source and settings")
     qualities = dict(plan.encoding.quality)

@@ -144,7 +144,9 @@ class Purging:
         while True:
             name = await self._recalled.get()
             try:
-                await self.purge(Purge("tag", f"preset-{as_tag(name)}", soft=True))
+                # Results from a time without a default preset do not carry its name.
+                tag = Purge("tag", f"preset-{as_tag(name)}", soft=True)
+                await self.purge(Purge("all", soft=True) if name == DEFAULT else tag)
             except Exception as cause:  # noqa: BLE001  the next one is to be purged all the same
                 _log.error("a changed preset could not be purged", extra={"fields": {"preset": name}}, exc_info=cause)
 

@@ -131,21 +131,20 @@ class Reloading:
                         await asked.wait()
                 told = asked.is_set()
                 asked.clear()
-                if told or self._is_due():
-                    sights = self._look()
+                if self._is_due() or told:
                     # In a thread: some hundreds of presets take as many milliseconds, in which others want answers.
-                    self._take(sights, await asyncio.to_thread(self._attempt), patient=not told)
+                    self._take(await asyncio.to_thread(self._attempt), told=told)
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
 
     def poll(self) -> None:
         """Read the settings if a file has changed, and keeps still: it may be half written."""
         if self._is_due():
-            self._take(self._look(), self._attempt(), patient=True)
+            self._take(self._attempt(), told=False)
 
     def reload(self) -> bool:
         """Read the settings and adopt them; whether they are good. Whatever is wrong, the old ones stay."""
-        return self._take(self._look(), self._attempt())
+        return self._take(self._attempt(), told=True)
 
     def _is_due(self) -> bool:
         before, self._seen = self._seen, self._look()
@@ -175,18 +174,18 @@ class Reloading:
             return None
         return replace(wrong.rest, preset=running.preset, presets=running.presets)
 
-    def _take(
-        self, sights: dict[Path, _Sight], found: tuple[Settings | None, Broken | None], *, patient: bool = False
-    ) -> bool:
-        """Adopt what was found, where ``sights`` is how the files looked before that; whether all of it was good.
+    def _take(self, found: tuple[Settings | None, Broken | None], *, told: bool) -> bool:
+        """Adopt what was found; whether all of it was good.
 
-        ``patient``: what takes presets away is left for the last look.
+        ``told``: because somebody asked for it, whatever the files look like.
         """
         fresh, broken = found
-        if patient and self._still < PATIENCE and fresh is not None and self._loses(fresh):
-            return True
-        # What is written after that look will be seen as a change; so are other files than those that were looked at.
-        self._adopted, self._still = sights, 0
+        if not told:
+            if self._still < PATIENCE and fresh is not None and self._loses(fresh):
+                return True
+            # As they stood still before they were read, not as they are now: two writes within one tick of the file
+            # system's clock look the same. What was written since will be seen as a change.
+            self._adopted, self._still = self._seen, 0
         if fresh is not None:
             try:
                 self._adopt(fresh)
@@ -256,7 +255,10 @@ def _sight(path: Path) -> _Sight:
     except OSError:
         return None
     # What else lies in a folder, such as an editor's notes, is nothing to us; its files are looked at by themselves.
-    return (0, 0, found.st_ino) if stat.S_ISDIR(found.st_mode) else (found.st_mtime_ns, found.st_size, found.st_ino)
+    if stat.S_ISDIR(found.st_mode):
+        return 0, 0, found.st_ino
+    # A file that was away for a moment is as old as it was, but its inode was touched.
+    return max(found.st_mtime_ns, found.st_ctime_ns), found.st_size, found.st_ino
 
 
 def _changed(old: Settings, new: Settings) -> Iterable[str]:

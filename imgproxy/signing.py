@@ -131,7 +131,7 @@ class Signer:
 
     def __init__(self, pairs: Sequence[KeyPair] = (), size: int = 32, trusted: Sequence[str] = ()) -> None:
         self.pairs = tuple(pairs)
-        self._size = size
+        self.size = size
         self._trusted = tuple(each.encode("latin-1", "replace") for each in trusted)
 
     @classmethod
@@ -141,7 +141,7 @@ class Signer:
 
     def sign(self, path: str) -> str:
         """``path`` with its signature in front; "unsafe" stands there when there is no key."""
-        return f"/{self.pairs[-1].sign(path, self._size) if self.pairs else 'unsafe'}{path}"
+        return f"/{self.pairs[-1].sign(path, self.size) if self.pairs else 'unsafe'}{path}"
 
     def checks(self, signature: str) -> bool:
         """Whether a text in the place of a signature matters: there is a key, and it is not trusted without."""
@@ -161,7 +161,7 @@ class Signer:
         given = signature.encode("latin-1", "replace")
         if self._trusts(given):
             return None
-        good = [hmac.compare_digest(given, pair.sign(path, self._size).encode()) for pair in self.pairs]
+        good = [hmac.compare_digest(given, pair.sign(path, self.size).encode()) for pair in self.pairs]
         if any(good):
             return good.index(True)
         if ":" in signature:

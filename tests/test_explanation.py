@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,10 +26,8 @@ def texts(url: str, **given: str) -> dict[str, str]:
 
 
 def failure(url: str, **given: str) -> Step:
-    *before, last = steps(url, **given)
-    assert all(step.good for step in before)
-    assert not last.good
-    return last
+    (bad,) = [step for step in steps(url, **given) if not step.good]
+    return bad
 
 
 def test_a_good_url_is_told_step_by_step() -> None:
@@ -39,7 +38,7 @@ def test_a_good_url_is_told_step_by_step() -> None:
     said = texts(signed(SOURCE, "rs:fill:300:200", "f:webp"))
     assert said["signature"] == "good: key 2 of 2"
     assert said["source"] == SOURCE
-    assert said["option"] == "rs:fill:300:200"
+    assert said["option"] == "rs:fill:300:200 (the URL)"
     assert said["format"] == "webp"
     assert "webp 79" in said["quality"]
     assert found[0].as_dict() == {"name": "signature", "text": "good: key 2 of 2", "good": True, "remedy": ""}
@@ -51,7 +50,64 @@ def test_a_url_is_as_good_as_its_path() -> None:
 
 
 def test_presets_are_told_as_what_they_stand_for() -> None:
-    assert texts(signed(SOURCE, "pr:thumb"), presets="thumb=rs:fill:40:40")["option"] == "rs:fill:40:40"
+    assert texts(signed(SOURCE, "pr:thumb"), presets="thumb=rs:fill:40:40")["option"] == (
+        "rs:fill:40:40 (preset 'thumb')"
+    )
+
+
+SHOP = """version = 1
+owner = "shop"
+[defaults]
+quality = 70
+sharpen = 1
+[presets.tile]
+description = "Tile"
+resize = { type = "fill", width = 320, height = 320 }
+widths = [160, 320]
+[presets.tile.canary]
+share = 1.0
+sharpen = 0.5
+[presets.old]
+alias = "tile"
+deprecated = { note = "use tile" }
+"""
+
+
+def test_each_option_is_told_with_who_set_it(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_text(SHOP)
+    found = steps(signed(SOURCE, "pr:old", "w:160", "bl:2"), presets_dir=str(tmp_path), enforce_thumbnail="1")
+    assert all(step.good for step in found)
+    assert [step.text for step in found if step.name == "preset"] == [
+        "default (shop.toml:3:2)",
+        "old (shop.toml:13:10; deprecated: use tile)",
+        "tile (shop.toml:6:10)",
+    ]
+    assert [step.text for step in found if step.name == "option"] == [
+        "eth:1 (the settings)",
+        "rs:fill:160:160 (preset 'tile', the URL)",
+        "bl:2 (the URL)",
+        "sh:0.5 (the canary of preset 'tile')",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (SIGNER.sign("/wdth:30/plain/x:y"), f"did you mean width? {SIGNER.sign('/width:30/plain/x:y')}"),
+        ("https://i.example.com/unsafe/w:3/plain/x:y", f"https://i.example.com{SIGNER.sign('/w:3/plain/x:y')}"),
+        ("/w:30/plain/x:y", SIGNER.sign("/w:30/plain/x:y")),
+        (SIGNER.sign("/w:abc/plain/x:y"), ""),
+    ],
+)
+def test_what_would_be_right_comes_last(url: str, said: str) -> None:
+    last = steps(url)[-1]
+    assert (last.text if last.name == "corrected" else "") == said
+
+
+def test_a_url_that_was_signed_whole_is_recognised() -> None:
+    whole = "https://i.example.com/w:3/plain/x:y"
+    url = f"https://i.example.com/{PAIR.sign(whole)}/w:3/plain/x:y"
+    assert "was signed with its host" in failure(url).text
 
 
 def test_repairs_and_losses_are_mentioned() -> None:
@@ -73,8 +129,8 @@ PATH = f"/w:30/plain/{SOURCE}?a=b"
     ("signature", "path", "mistake"),
     [
         (PAIR.sign(PATH), f"/w:30/plain/{SOURCE}%3Fa=b", "percent-encoded after it was signed"),
-        (PAIR.sign("/w:1/plain/x:b%20c"), "/w:1/plain/x:b%2520c", "percent-encoded after it was signed"),
-        (PAIR.sign("/w:1/plain/x:y", 8), "/w:1/plain/x:y", "another length"),
+        (PAIR.sign("/w:1/plain/x:b%20c"), "/w:1/plain/x:b%2520c", "encoded twice"),
+        (PAIR.sign("/w:1/plain/x:y", 8), "/w:1/plain/x:y", "of 8 bytes, and IMGPROXY_SIGNATURE_SIZE is 32"),
         (PAIR.sign("w:1/plain/x:y"), "/w:1/plain/x:y", "without its leading slash"),
         (KeyPair(KEY.encode(), SALT.encode()).sign("/w:1/plain/x:y"), "/w:1/plain/x:y", "used as text"),
         (KeyPair(PAIR.key, b"").sign("/w:1/plain/x:y"), "/w:1/plain/x:y", "without the salt"),

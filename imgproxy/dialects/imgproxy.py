@@ -137,6 +137,26 @@ class Dialect:
             settings.append(_format(extension))
         return ImageRequest(SourceRef(self.rewritten(url)), tuple(settings))
 
+    @property
+    def prefix(self) -> str:
+        """What paths begin with before the signature: "/" or "/images/"."""
+        return self._prefix
+
+    def cut(self, path: str) -> tuple[list[str], str]:
+        """The option segments of a path after the signature, empty ones included, and the source behind them."""
+        segments = path.removeprefix("/").split("/")
+        ends = [place for place, each in enumerate(segments) if each and len(self._arguments(each)) == 1]
+        first = 1 if self._settings.only_presets else next(iter(ends), len(segments))
+        return segments[:first], "/".join(segments[first:])
+
+    @property
+    def separator(self) -> str:
+        return self._settings.arguments_separator
+
+    @property
+    def only_presets(self) -> bool:
+        return self._settings.only_presets
+
     def _arguments(self, segment: str) -> list[str]:
         return segment.split(self._settings.arguments_separator)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from imgproxy.errors import InternalError
 from imgproxy.negotiation import accepts
 from imgproxy.web.accepting import wants_image, wants_page, wants_problem
+from imgproxy.web.advice import NO_ADVICE, Advice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,11 +31,13 @@ _USER = re.compile(r"://[^/@]*@")
 
 # The policy of every answer (default-src 'none'; style-src 'unsafe-inline') lets this style through.
 _STYLE = """
+:root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1rem }
-code, pre { font: 14px/1.5 monospace; overflow-wrap: anywhere; white-space: pre-wrap }
-mark { background: #fdd; color: #a00; text-decoration: underline wavy }
-.path { background: #f4f4f4; padding: 1rem; display: block }
-small { color: #666 }
+code, pre, .path { font: 14px/1.6 monospace; overflow-wrap: anywhere; white-space: pre-wrap }
+mark { background: #fdd; color: #900; text-decoration: underline wavy; text-underline-offset: .2em }
+.path { background: #8882; border-radius: 4px; padding: 1rem; display: block }
+.good { border-left: 4px solid #2a7d2a }
+small { opacity: .7 }
 """
 
 
@@ -46,6 +49,20 @@ class Complaint:
     target: str
     accept: str
     request_id: str
+    advice: Advice = NO_ADVICE
+    """For development mode."""
+
+    @property
+    def cause(self) -> str:
+        """Why it failed, in a sentence, as development mode tells it."""
+        return self.advice.diagnosis.cause or _told(self.error)
+
+    @property
+    def question(self) -> str:
+        """What was meant, if that is likely and not part of the cause."""
+        meant = self.advice.diagnosis.meant
+        asked = "did you mean" in self.cause and len(meant) == 1
+        return f"Did you mean {', '.join(meant)}?" if meant and not asked else ""
 
 
 def explain(complaint: Complaint, *, development: bool) -> tuple[str, bytes]:
@@ -116,52 +133,68 @@ def _problem(complaint: Complaint, *, development: bool) -> bytes:
         "request_id": complaint.request_id,
     }
     if development:
-        members |= {"detail": _told(error), "remedy": error.remedy}
+        members |= {"detail": complaint.cause, "remedy": error.remedy}
+        diagnosis, link = complaint.advice.diagnosis, complaint.advice.link
+        members |= {"corrected": link} if link else {"corrected_path": diagnosis.path} if diagnosis.path else {}
     return json.dumps(members).encode()
 
 
 def _text(complaint: Complaint) -> str:
-    error = complaint.error
-    rows = [f"{error.status} {error.text}", "", _told(error)]
-    if error.remedy:
-        rows.append(error.remedy)
+    error, advice = complaint.error, complaint.advice
+    rows = [f"{error.status} {error.text}", ""]
+    rows += filter(None, (complaint.cause, complaint.question, error.remedy))
+    if advice.link:
+        rows += ["", f"Corrected: {advice.link}"]
+    elif advice.diagnosis.path:
+        rows += ["", f"Sign this: {advice.diagnosis.path}"]
     rows += ["", f"{error.code}: {anchor(error)}", f"Request {complaint.request_id}", ""]
     return "\n".join(rows)
 
 
 def _page(complaint: Complaint) -> str:
-    error = complaint.error
-    remedy = f"<p>{escape(error.remedy)}</p>" if error.remedy else ""
+    error, advice = complaint.error, complaint.advice
     trace = _trace(error) if isinstance(error, InternalError) else ""
-    folded = f"<details><summary>Traceback</summary><pre>{escape(trace)}</pre></details>"
+    parts = [
+        f"<h1>{error.status} {escape(error.text)}</h1>",
+        f"<p><strong>{escape(complaint.cause)}</strong></p>",
+        f'<code class="path">{_underlined(complaint.target, advice.diagnosis.fault)}</code>',
+        f"<p>{escape(complaint.question)}</p>" if complaint.question else "",
+        _corrected(advice),
+        f"<p>{escape(error.remedy)}</p>" if error.remedy else "",
+        f"<p><small>See {escape(anchor(error))} &middot; request {complaint.request_id}</small></p>",
+        f"<details><summary>Traceback</summary><pre>{escape(trace)}</pre></details>" if trace else "",
+    ]
+    body = "\n".join(filter(None, parts))
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{error.status} {escape(error.text)}</title>
 <meta name="viewport" content="width=device-width"><style>{_STYLE}</style>
-<h1>{error.status} {escape(error.text)}</h1>
-<p><strong>{escape(_told(error))}</strong></p>
-<code class="path">{_underlined(complaint.target, _told(error))}</code>
-{remedy}
-<p><small>See {escape(anchor(error))} &middot; request {complaint.request_id}</small></p>
-{folded if trace else ""}
+{body}
 </html>
 """
 
 
-def _underlined(target: str, cause: str) -> str:
-    """The request path as HTML, with the part marked that the reason quotes."""
-    quotes = [first or second for first, second in re.findall(r"'([^']+)'|\"([^\"]+)\"", cause)]
-    for part in sorted(quotes, key=len, reverse=True):
-        if part in target:
-            before, _, after = target.partition(part)
-            return f"{escape(before)}<mark>{escape(part)}</mark>{escape(after)}"
-    return escape(target)
+def _corrected(advice: Advice) -> str:
+    if advice.link:
+        shown = escape(advice.link)
+        return f'<p>Corrected:</p>\n<a class="path good" href="{shown}">{shown}</a>'
+    if path := advice.diagnosis.path:
+        return f'<p>Sign this path instead:</p>\n<code class="path good">{escape(path)}</code>'
+    return ""
+
+
+def _underlined(target: str, fault: tuple[int, int]) -> str:
+    """The request path as HTML, with the faulty part marked."""
+    begin, end = fault
+    if begin == end:
+        return escape(target)
+    return f"{escape(target[:begin])}<mark>{escape(target[begin:end])}</mark>{escape(target[end:])}"
 
 
 def _picture(complaint: Complaint) -> str:
     """An SVG with the reason, so that a broken ``<img>`` explains itself."""
     error = complaint.error
     rows = [f"{error.status} {error.text}"]
-    for paragraph in (_told(error), error.remedy, f"Request {complaint.request_id}"):
+    for paragraph in (complaint.cause, complaint.question, error.remedy, f"Request {complaint.request_id}"):
         rows += textwrap.wrap(paragraph, 68)
     # XML has no way to write control characters, not even escaped (XML 1.0 §2.2).
     lines = "".join(f'<tspan x="16" dy="22">{escape(_writable(row))}</tspan>' for row in rows)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from imgproxy.model import Client, Conditions, Found
     from imgproxy.overload.buckets import Network
     from imgproxy.service import Pending
+    from imgproxy.web.advice import Advising
     from imgproxy.web.responses import Answer
     from imgproxy.web.settings import WebSettings
 
@@ -89,7 +90,8 @@ class Images:
     ``negotiate`` reads the client's abilities from the headers (lower-case names), and ``vary`` names
     the headers that it looks at. ``behind_edge``: whether our own nginx stands before it. ``trusted``: the proxies
     whose X-Forwarded-For is believed. ``is_loop`` says of a CDN-Loop header that the request came from ourselves.
-    ``used`` hears which presets a request names, and how many seconds its rendering took.
+    ``advising`` looks into URLs that failed, in development mode. ``used`` hears which presets a request names, and
+    how many seconds its rendering took.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Images:
         behind_edge: bool = False,
         trusted: tuple[Network, ...] = (),
         is_loop: Callable[[str], bool] = lambda _: False,
+        advising: Advising | None = None,
         used: Callable[[tuple[str, ...], float], object] = lambda _names, _seconds: None,
     ) -> None:
         self._service = service
@@ -115,6 +118,8 @@ class Images:
         self._trusted = trusted
         self._is_loop = is_loop
         self._used = used
+        # For development mode only: what it says, no production may say.
+        self._advising = advising if settings.development_errors_mode else None
         self._active = 0
 
     def at_once(self, exchange: Exchange) -> Answer | None:
@@ -248,7 +253,10 @@ class Images:
             error.__cause__ = cause
         exchange.error = error
         accept = exchange.headers.get("accept", "")
-        return self._responses.error(error, exchange.journey, exchange.target, accept)
+        if self._advising is None:
+            return self._responses.error(error, exchange.journey, exchange.target, accept)
+        advice = self._advising.on(exchange.target, error, exchange.peer, exchange.headers)
+        return self._responses.error(error, exchange.journey, exchange.target, accept, advice)
 
 
 class _ClientGoneError(Exception):

@@ -12,6 +12,7 @@ from imgproxy.clock import unix_seconds
 from imgproxy.fields import is_field_value
 from imgproxy.formats import JSON
 from imgproxy.model import Caching, Plan, Validators
+from imgproxy.web.advice import NO_ADVICE, Advice
 from imgproxy.web.caching import CacheHeaders
 from imgproxy.web.disposition import content_disposition, source_name
 from imgproxy.web.explain import Complaint, explain
@@ -168,14 +169,16 @@ class Responses:
         headers += self._canonical(raw.plan)
         return self._answer(raw.status, headers, raw.body, journey)
 
-    def error(self, error: ImageError, journey: Journey, target: str = "", accept: str = "") -> Answer:
+    def error(
+        self, error: ImageError, journey: Journey, target: str = "", accept: str = "", advice: Advice = NO_ADVICE
+    ) -> Answer:
         """An error's answer. No Cache-Control, as imgproxy since 4.0.6.
 
         A cache may then keep none of it without a rule of its own (RFC 9111 §4.2.2: no validator,
         nothing to guess from), and an origin's short outage does not stay.
         """
         development = self._settings.development_errors_mode
-        complaint = Complaint(error, target, accept, journey.request_id)
+        complaint = Complaint(error, target, accept, journey.request_id, advice)
         media_type, body = explain(complaint, development=development)
         headers = [("Content-Type", media_type), ("Content-Length", str(len(body)))]
         if error.retry_after is not None:

@@ -78,7 +78,7 @@ def mount(folder: Path, version: int, text: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "photo.png").write_bytes(charts.quadrants(60, 40))
+    (tmp_path / "photo.png").write_bytes(charts.quadrants(120, 40))
     presets = tmp_path / "presets"
     presets.mkdir()
     (presets / "shop.toml").write_text(SHOP.format(version=10))

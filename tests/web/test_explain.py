@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
-from imgproxy.errors import BadOption, ImageError, InternalError, MissingSignature, SourceTimeout
+from imgproxy.corrections import Diagnosis
+from imgproxy.errors import BadOption, BadSignature, ImageError, InternalError, MissingSignature, SourceTimeout
 from imgproxy.negotiation import accepts
 from imgproxy.web.accepting import wants_image, wants_page, wants_problem
+from imgproxy.web.advice import NO_ADVICE, Advice
 from imgproxy.web.explain import Complaint, explain
 from tests.web.border import ask, images
 
@@ -19,8 +22,13 @@ CHROME_IMG = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 SAFARI_IMG = "image/webp,image/avif,image/jxl,image/heic,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
 
 
-def said(error: ImageError, accept: str, *, development: bool = True) -> tuple[str, str]:
-    media_type, body = explain(Complaint(error, TARGET, accept, "abc"), development=development)
+FAULT = (TARGET.index("<x>"), TARGET.index("<x>") + 3)
+SIGNED = "/0123/rs:fill:3/plain/https://example.com/a.jpg"
+ADVICE = Advice(Diagnosis(FAULT, meant=("3",), path=SIGNED[5:]), SIGNED)
+
+
+def said(error: ImageError, accept: str, advice: Advice = ADVICE, *, development: bool = True) -> tuple[str, str]:
+    media_type, body = explain(Complaint(error, TARGET, accept, "abc", advice), development=development)
     return media_type, body.decode()
 
 
@@ -55,6 +63,48 @@ def test_the_page_underlines_the_faulty_part() -> None:
     assert BadOption.remedy in page
     assert "<details>" not in page
     assert "<x>" not in page
+
+
+def test_what_would_be_good_is_a_link_for_those_who_may_have_it() -> None:
+    page = said(WRONG, CHROME_PAGE)[1]
+    assert "<p>Did you mean 3?</p>" in page
+    assert f'<a class="path good" href="{SIGNED}">{SIGNED}</a>' in page
+    unsigned = said(WRONG, CHROME_PAGE, replace(ADVICE, link=""))[1]
+    assert "<a " not in unsigned
+    assert f'Sign this path instead:</p>\n<code class="path good">{SIGNED[5:]}</code>' in unsigned
+    for part in ("Corrected", "Sign this", "Did you mean", "<mark>"):
+        assert part not in said(WRONG, CHROME_PAGE, NO_ADVICE)[1]
+
+
+def test_what_the_error_asks_already_is_not_asked_again() -> None:
+    error = BadOption("unknown option 'wdth', did you mean 'width'?")
+    advice = Advice(Diagnosis(meant=("width",)))
+    assert said(error, CHROME_PAGE, advice)[1].count("id you mean") == 1
+    assert "Did you mean width, fill?" in said(error, CHROME_PAGE, Advice(Diagnosis(meant=("width", "fill"))))[1]
+
+
+def test_a_diagnosis_says_more_than_the_error() -> None:
+    advice = Advice(Diagnosis(cause="the signature is padded"))
+    for accept in (CHROME_PAGE, CHROME_IMG, "*/*", "application/json"):
+        shown = said(BadSignature("this is not the path's signature"), accept, advice)[1]
+        assert "the signature is padded" in shown
+        assert "this is not" not in shown
+
+
+def test_text_and_json_hold_the_correction_too() -> None:
+    unsigned = replace(ADVICE, link="")
+    assert f"\nDid you mean 3?\n{BadOption.remedy}\n\nCorrected: {SIGNED}\n" in said(WRONG, "*/*")[1]
+    assert f"\n\nSign this: {SIGNED[5:]}\n" in said(WRONG, "*/*", unsigned)[1]
+    assert json.loads(said(WRONG, "application/json")[1])["corrected"] == SIGNED
+    told = json.loads(said(WRONG, "application/json", unsigned)[1])
+    assert (told["corrected_path"], "corrected" in told) == (SIGNED[5:], False)
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", CHROME_PAGE, CHROME_IMG, "application/problem+json"])
+def test_production_corrects_nothing(accept: str) -> None:
+    shown = said(WRONG, accept, development=False)[1]
+    assert "rs:fill" not in shown
+    assert "0123" not in shown
 
 
 def broken() -> InternalError:
