@@ -15,7 +15,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # The half without I/O, clock or environment is covered line by line and branch by branch; the
 # other half talks to sockets, processes and libvips, where a floor is what can be asked.
 PURE := imgproxy/dialects/*,imgproxy/options/*,imgproxy/planning.py,imgproxy/negotiation.py,$\
-imgproxy/presets/*,imgproxy/geometry.py,imgproxy/formats.py,imgproxy/signing.py,$\
+imgproxy/presets/*,imgproxy/corrections.py,imgproxy/missigned.py,imgproxy/geometry.py,imgproxy/formats.py,imgproxy/signing.py,$\
 imgproxy/freshness.py,imgproxy/fields.py,imgproxy/caches/purges.py,imgproxy/model.py,imgproxy/errors.py,imgproxy/etags.py,imgproxy/environment.py,$\
 imgproxy/render/waves.py,imgproxy/render/blurhash.py,imgproxy/render/thumbhash.py,$\
 imgproxy/configuration/*,imgproxy/warming/places.py,imgproxy/warming/sitemaps.py

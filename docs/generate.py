@@ -245,7 +245,7 @@ def metric_rows() -> Iterator[tuple[str, ...]]:
     metrics.watch(workers, workers)
     one = {"": 1}
     metrics.watch_caches(lambda: CacheState({("", ""): 1}, one, one, one, one, 0, one, 0, 0, 0))
-    metrics.watch_node(lambda: NodeState(one, one, 0, 0, 0, 0, {("", ""): 1}, 0, one, 0, 0, 0, 0, 0, True, 0))
+    metrics.watch_node(lambda: NodeState(one, one, 0, 0, 0, 0, {("", ""): 1}, 0, one, 0, 0, 0, 0, 0, True, 0, one))
     # A series shows its labels once something was counted.
     metrics.answered(200, 0.0, dict.fromkeys(SPANS, 0.0))
     metrics.moved(1, 1, "jpeg")

@@ -1,9 +1,10 @@
-"""The examples in pages: ``console`` blocks, whose commands are run and whose output is compared.
+"""The examples in pages: ``console`` blocks, whose commands are run and whose output is compared, and preset files.
 
 A line that begins with ``$ `` is a command; one that ends with a backslash goes on in the next, and ``<<END``
 goes on until END. The lines after it are
 parts of what it prints, in this order; ``…`` stands for anything. A command that ends with ``&`` is a server, and is
-waited for. All commands of a page run in one shell, in a folder of their own.
+waited for. All commands of a page run in one shell, in a folder of their own. A block ``toml shop.toml`` is the file
+``presets/shop.toml`` for the commands below it, unless its name begins with "wrong".
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_BLOCK = re.compile(r"^( *)```console\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```(\w+)(?: ([^\n]+))?\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _MARK = "\x1e"
 _READY = "for _ in $(seq 300); do imgproxy health >/dev/null 2>&1 && break; sleep 0.1; done"
 
@@ -42,19 +43,45 @@ class Example:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block."""
+
+    language: str
+    name: str
+    """What stands behind the language: a file's name."""
+    text: str
+    line: int
+    """Of the page, where its text begins."""
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """The fenced blocks of a page that have a language."""
+    for match in _BLOCK.finditer(text):
+        inside = "".join(line[len(match[1]) :] for line in match[4].splitlines(keepends=True))
+        yield Block(match[2], match[3] or "", inside, text.count("\n", 0, match.start(4)) + 1)
+
+
 def examples(text: str) -> Iterator[Example]:
-    """The commands of a page, in order."""
-    for block in _BLOCK.finditer(text):
-        first = text.count("\n", 0, block.start(2)) + 1
-        lines = [line[len(block[1]) :] for line in block[2].splitlines()]
-        starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
-        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-            last = start
-            ending = re.search(r"<<(\w+)$", lines[start])
-            while last + 1 < end and (lines[last].endswith("\\") or (ending and lines[last] != ending[1])):
-                last += 1
-            command = "\n".join(lines[start : last + 1]).removeprefix("$ ")
-            yield Example(command, tuple(filter(None, lines[last + 1 : end])), first + start)
+    """What a page has done, in order."""
+    for block in blocks(text):
+        if block.language == "toml" and block.name and not block.name.startswith("wrong"):
+            write = f"mkdir -p presets && cat > presets/{block.name} <<'TOML'\n{block.text}TOML"
+            yield Example(write, (), block.line)
+        elif block.language == "console":
+            yield from _commands(block)
+
+
+def _commands(block: Block) -> Iterator[Example]:
+    lines = block.text.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        last = start
+        ending = re.search(r"<<(\w+)$", lines[start])
+        while last + 1 < end and (lines[last].endswith("\\") or (ending and lines[last] != ending[1])):
+            last += 1
+        command = "\n".join(lines[start : last + 1]).removeprefix("$ ")
+        yield Example(command, tuple(filter(None, lines[last + 1 : end])), block.line + start)
 
 
 def failures(text: str, folder: Path, environment: Mapping[str, str]) -> list[str]:

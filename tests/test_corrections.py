@@ -21,6 +21,7 @@ from imgproxy.model import Client
 from imgproxy.planning import Planner
 from imgproxy.presets.settings import PresetSettings
 from imgproxy.readings import Rules
+from imgproxy.tokens import Tokens
 from tests.serving import SIGNER
 
 LINES = "small=w:9,large=w:99"

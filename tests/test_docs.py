@@ -16,9 +16,15 @@ from imgproxy.cli import main
 from imgproxy.dialects.imgproxy import Dialect
 from imgproxy.model import Client
 from imgproxy.planning import Planner
+from imgproxy.presets import BadPresets
+from imgproxy.presets.files import PRESET_KEYS, read_files
+from imgproxy.presets.settings import PresetSettings
+from tests.documents import blocks
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+
+PRESETS = ROOT / "docs" / "presets.md"
 
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 IMAGE_URL = re.compile(r"(?:https?://[\w.:-]+)?(/[^\s\"'`<>/:]+/(?:[a-z_-]+:[^\s\"'`<>]*/)*plain/[^\s\"'`<>]+)")
@@ -35,8 +41,10 @@ def test_generated_pages_are_current() -> None:
 
 
 def image_urls() -> list[str]:
-    blocks = (block for page in PAGES for block in CODE.findall(page.read_text(encoding="utf-8")))
-    return sorted({url for block in blocks for url in IMAGE_URL.findall(block) if "<" not in url})
+    # The URLs of presets.md name presets: its commands are run.
+    pages = (page for page in PAGES if page != PRESETS)
+    found = (block for page in pages for block in CODE.findall(page.read_text(encoding="utf-8")))
+    return sorted({url for block in found for url in IMAGE_URL.findall(block) if "<" not in url})
 
 
 def test_there_are_urls_to_look_at() -> None:
@@ -79,3 +87,30 @@ def test_every_link_leads_to_a_file_or_a_heading(page: Path) -> None:
             assert link[1:] in headings, link
         elif "://" not in link:
             assert (page.parent / unquote(link)).exists(), link
+
+
+def toml() -> list[tuple[str, str]]:
+    text = PRESETS.read_text(encoding="utf-8")
+    return [(each.name or f"line-{each.line}.toml", each.text) for each in blocks(text) if each.language == "toml"]
+
+
+def test_every_preset_file_is_good() -> None:
+    files = [file for file in toml() if file[0] != "wrong.toml"]
+    assert len(files) >= 5
+    mistakes: list[str] = []
+    read_files(files, ":", mistakes)
+    assert mistakes == []
+
+
+def test_mistakes_are_told_as_shown(tmp_path: Path) -> None:
+    for name, text in toml():
+        (tmp_path / name).write_text(text)
+    (shown,) = [block.text for block in blocks(PRESETS.read_text(encoding="utf-8")) if block.language == "text"]
+    with pytest.raises(BadPresets) as caught:
+        PresetSettings(presets_dir=tmp_path).read(":")
+    assert str(caught.value) == shown.rstrip("\n")
+
+
+def test_every_key_of_a_preset_is_described() -> None:
+    described = re.findall(r"^\| `(\w+)` \| ", PRESETS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(described) == sorted(PRESET_KEYS)

@@ -53,8 +53,8 @@ def advising(signer: Signer = SIGNER, **given: str) -> Advising:
     )
 
 
-def link(target: str, peer: str = "127.0.0.1", error: ImageError | None = None, **given: str) -> str:
-    return advising(**given).on(target, error or BadOption(), peer, LOCAL).link
+def link(target: str, error: ImageError | None = None, path_prefix: str = "") -> str:
+    return advising(path_prefix=path_prefix).on(target, error or BadOption(), "127.0.0.1", LOCAL).link
 
 
 def test_a_corrected_url_is_signed_with_the_prefix_before_it() -> None:
