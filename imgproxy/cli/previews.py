@@ -129,7 +129,7 @@ def _sheet(rows: Sequence[tuple[Variant, Sequence[Shot]]]) -> bytes:
     from imgproxy.render.sheet import Cell, Row, contact_sheet  # noqa: PLC0415 - libvips is loaded here
 
     def cell(shot: Shot) -> Cell:
-        return Cell(shot.rendition.body, shot.caption) if shot.rendition else Cell(b"", shot.error, failed=True)
+        return Cell(shot.shown, shot.caption) if shot.rendition else Cell(b"", shot.error, failed=True)
 
     columns = [shot.sample for shot in rows[0][1]]
     return contact_sheet(columns, [Row(each.label, each.note, [*map(cell, row)]) for each, row in rows])

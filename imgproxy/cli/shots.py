@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imgproxy.errors import ImageError
+from imgproxy.formats import JSON, WEBP
 from imgproxy.options import Options, Preset
 from imgproxy.options.base import Setting
 from imgproxy.presets import DEFAULT, Presets
@@ -65,6 +66,22 @@ class Shot:
         made = self.rendition
         frames = f", {made.frames} frames" if made.frames > 1 else ""
         return f"{made.width}x{made.height} {made.format.name}, {_size(len(made.body))}{frames}"
+
+    @property
+    def shown(self) -> bytes:
+        """An encoded picture: the result, or what a placeholder looks like. Only of what could be rendered."""
+        assert self.rendition is not None  # noqa: S101 - asked for only then
+        if self.rendition.format is not JSON:
+            return self.rendition.body
+        from imgproxy.render.placeholders import picture  # noqa: PLC0415 - libvips is loaded here
+
+        return picture(self.rendition.body)
+
+    @property
+    def media_type(self) -> str:
+        """Of what is shown."""
+        made = self.rendition
+        return made.format.media_type if made and made.format is not JSON else WEBP.media_type
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -167,7 +184,7 @@ async def pairs_of(
                 for sample in samples:
                     was = await _shot(room, before[label], sample) if label in before else None
                     now = await _shot(room, after[label], sample) if label in after else None
-                    bodies = [shot.rendition.body for shot in (was, now) if shot and shot.rendition]
+                    bodies = [shot.shown for shot in (was, now) if shot and shot.rendition]
                     comparison = compare(*bodies) if len(bodies) == 2 else None
                     pairs.setdefault(change.name, []).append(Pair(label, was, now, comparison))
     return pairs

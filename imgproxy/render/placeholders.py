@@ -7,15 +7,14 @@ import json
 import math
 from collections import defaultdict
 from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyvips
 
 from imgproxy.geometry import Size
 from imgproxy.options.placeholder import Placeholder, Sketch
 from imgproxy.render import blurhash, thumbhash
 from imgproxy.render.resize import resized, with_alpha
-
-if TYPE_CHECKING:
-    import pyvips
 
 SIDE = 32
 """Longest side of what is encoded, in pixels: four times what the finest waves need."""
@@ -41,10 +40,25 @@ def document(image: pyvips.Image, size: Size, asked: Placeholder) -> bytes:
     return json.dumps(said, separators=(",", ":")).encode()
 
 
+def picture(told: bytes) -> bytes:
+    """What a placeholder's document looks like, as a WebP: the LQIP itself, of the others the colour."""
+    said = json.loads(told)
+    if said["type"] == Sketch.LQIP:
+        return base64.b64decode(said["value"].partition(",")[2])
+    colour = [float(each) for each in bytes.fromhex(said["color"][1:7])]
+    shape = Size(said["width"], said["height"])
+    flat = pyvips.Image.black(*_fitted(shape), bands=3).linear([1.0], colour, uchar=True)
+    return flat.copy(interpretation="srgb").webpsave_buffer()
+
+
+def _fitted(size: Size) -> tuple[int, int]:
+    factor = SIDE / max(size.width, size.height, SIDE)
+    return max(1, round(size.width * factor)), max(1, round(size.height * factor))
+
+
 def small(image: pyvips.Image, size: Size) -> pyvips.Image:
     """RGBA with at most ``SIDE`` pixels a side, in the shape of ``size``; shrunk in linear light."""
-    factor = SIDE / max(size.width, size.height, SIDE)
-    target = Size(max(1, round(size.width * factor)), max(1, round(size.height * factor)))
+    target = Size(*_fitted(size))
     image = resized(image.colourspace("srgb"), target.within(Size(image.width, image.height)), linear=True)
     return with_alpha(image).copy_memory()
 

@@ -11,6 +11,7 @@ import pyvips
 from imgproxy.errors import SourceTooLarge
 from imgproxy.geometry import Size
 from imgproxy.model import PIPELINE_VERSION
+from imgproxy.render import placeholders
 from imgproxy.render.placeholders import average, dominant, small
 from tests import charts
 from tests.placeholders import picture_of
@@ -171,3 +172,12 @@ def test_components_follow_the_shape_of_the_result() -> None:
 def test_ordinary_pictures_are_what_they_were() -> None:
     assert PIPELINE_VERSION == 2
     assert opened(render(charts.quadrants(), "w:30/plh:lqip/plh:").body).width == 30
+
+
+@pytest.mark.parametrize("kind", ["lqip", "blurhash", "thumbhash"])
+def test_a_document_can_be_looked_at(kind: str) -> None:
+    source = pyvips.Image.black(300, 200, bands=3).linear([1.0], [200.0, 40.0, 40.0], uchar=True)
+    told = render(source.copy(interpretation="srgb").pngsave_buffer(), f"plh:{kind}").body
+    shown = opened(placeholders.picture(told))
+    assert (shown.width, shown.height) == (32, 21)
+    assert all(abs(found - wanted) <= 4 for found, wanted in zip(shown(5, 5), (200, 40, 40), strict=False))
