@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from imgproxy.clock import unix_seconds
 from imgproxy.dialects.imgproxy import Dialect
 from imgproxy.edge.announce import Edges
 from imgproxy.etags import Tags
+from imgproxy.explanation import explain
 from imgproxy.fields import is_loop
 from imgproxy.flight import Flights, ended
 from imgproxy.making import Made, Makings
@@ -37,17 +38,21 @@ from imgproxy.reloading import Reloading
 from imgproxy.render.pool import Pool
 from imgproxy.render.sandbox import LAYERS
 from imgproxy.service import Service
+from imgproxy.settings import Settings
 from imgproxy.signing import Signer
 from imgproxy.tokens import Tokens
 from imgproxy.web import server
 from imgproxy.web.admin import Admin
 from imgproxy.web.advice import Advising
 from imgproxy.web.images import Images
-from imgproxy.web.ops import LANDING, Ops
+from imgproxy.web.ops import Ops
+from imgproxy.web.playground import Playground
+from imgproxy.web.playground.uploads import Uploads
+from imgproxy.web.playground.urls import Rules as PlaygroundRules
 
 if TYPE_CHECKING:
     from imgproxy.caches.opened import Caches
-    from imgproxy.settings import Settings
+    from imgproxy.web.playground import Example
 
 _log = logging.getLogger("imgproxy")
 
@@ -65,8 +70,14 @@ class Node:
 
 
 @asynccontextmanager
-async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Node]:
-    """A node with its render processes running, until the block ends."""
+async def node(
+    settings: Settings, *, examples: Iterable[Example] = (), read: Callable[[], Settings] | None = None
+) -> AsyncGenerator[Node]:
+    """A node with its render processes running, until the block ends.
+
+    ``examples`` are the playground's. ``read`` gives the settings anew when their files change: from the environment
+    if it is None.
+    """
     async with AsyncExitStack() as open_things:
         pool = Pool(
             settings.pool.workers,
@@ -142,12 +153,16 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
         )
         purging = _purging(settings, caches, edges)
 
+        playground = _playground(settings, examples, open_things) if settings.playground.playground else None
+
         def adopt(fresh: Settings) -> None:
             service.rules = rules(fresh)
             purging.adopt(fresh.presets)
             use.adopt(fresh.presets)
+            if playground is not None:
+                playground.rules = _playground_rules(settings, fresh)
 
-        reloading = Reloading(settings, lambda settings: settings.files, adopt)
+        reloading = Reloading(settings, lambda settings: settings.files, adopt, read=read or Settings.read)
         lag = Lag()
         metrics = Metrics(settings.metrics)
         use = PresetUse(settings.presets, metrics)
@@ -172,7 +187,7 @@ async def node(settings: Settings, landing: str = LANDING) -> AsyncGenerator[Nod
             settings.web,
             pool.probe,
             path_prefix=settings.dialect.path_prefix,
-            landing=landing,
+            playground=playground,
             obstacle=lambda: lag.obstacle,
             notes=reloading.notes,
         )
@@ -214,6 +229,24 @@ def _state(
     )
 
 
+def _playground(settings: Settings, examples: Iterable[Example], open_things: AsyncExitStack) -> Playground:
+    uploads = Uploads.of(settings.playground.playground_upload_dir, settings.origin.local_filesystem_root)
+    if uploads is not None:
+        open_things.callback(uploads.close)
+    return Playground(settings.playground, _playground_rules(settings, settings), examples, uploads)
+
+
+def _playground_rules(settings: Settings, fresh: Settings) -> PlaygroundRules:
+    now = replace(settings, signing=fresh.signing, presets=fresh.presets)
+    return PlaygroundRules(
+        settings.dialect,
+        Signer.of(fresh.signing),
+        fresh.preset,
+        fresh.presets,
+        lambda url: [step.as_dict() for step in explain(url, now)],
+    )
+
+
 def _purging(settings: Settings, caches: Caches, edges: Edges | None) -> Purging:
     return Purging(
         caches.purges,
@@ -226,9 +259,15 @@ def _purging(settings: Settings, caches: Caches, edges: Edges | None) -> Purging
     )
 
 
-async def serve(settings: Settings, *, landing: str = LANDING, on_ready: Callable[[], None] | None = None) -> None:
+async def serve(
+    settings: Settings,
+    *,
+    examples: Iterable[Example] = (),
+    read: Callable[[], Settings] | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
     """Serve until a signal ends it."""
-    async with node(settings, landing) as running:
+    async with node(settings, examples=examples, read=read) as running:
         for line in _facts(settings, running):
             _log.info(line)
         for warning in settings.warnings:
@@ -244,14 +283,21 @@ async def serve(settings: Settings, *, landing: str = LANDING, on_ready: Callabl
             settings.web,
             on_drain=running.ops.drain,
             beside=(each for each in beside if each.bind),
+            bodies=settings.playground.playground,
             on_ready=on_ready,
         )
 
 
-def run(settings: Settings, *, landing: str = LANDING, on_ready: Callable[[], None] | None = None) -> None:
+def run(
+    settings: Settings,
+    *,
+    examples: Iterable[Example] = (),
+    read: Callable[[], Settings] | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
     """Configure the log and serve until a signal ends it, on an event loop of its own."""
     logs.configure(settings.log)
-    server.start(serve(settings, landing=landing, on_ready=on_ready))
+    server.start(serve(settings, examples=examples, read=read, on_ready=on_ready))
 
 
 def _facts(settings: Settings, running: Node) -> list[str]:

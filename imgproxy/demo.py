@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import html
 import secrets
+import shutil
 import socket
+import tempfile
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgproxy.app import run as run_server
 from imgproxy.settings import Settings
 from imgproxy.signing import Signer, path_of
+from imgproxy.web.playground import Example
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 _HOST = "127.0.0.1"
 _USUAL_PORT = 8080
@@ -36,51 +39,56 @@ SHOWCASE: tuple[tuple[str, str, str], ...] = (
 )
 """Sample, options and what they show."""
 
+EXAMPLES = tuple(Example(f"local:///{name}", options, about) for name, options, about in SHOWCASE)
+
 
 def run(port: int, say: Callable[[str], object]) -> None:
-    """Serve the samples until a signal ends it; ``say`` prints what to open."""
+    """Serve the playground until a signal ends it; ``say`` prints what to open."""
     port = port or _free_port()
-    settings = demo_settings(port)
-    base = f"http://{_HOST}:{port}"
-    urls = [Signer.of(settings.signing).sign(path_of(f"local:///{name}", (options,))) for name, options, _ in SHOWCASE]
+    with tempfile.TemporaryDirectory(prefix="imgproxy-demo-", ignore_cleanup_errors=True) as name:
+        variables = demo_variables(port, Path(name))
+        settings = Settings.read(variables)
+        base = f"http://{_HOST}:{port}"
+        signer = Signer.of(settings.signing)
+        urls = [signer.sign(path_of(each.source, (each.options,))) for each in EXAMPLES]
 
-    def ready() -> None:
-        say(f"\nThe gallery:  {base}/\n\nSigned URLs:")
-        for url, (_, _, about) in zip(urls, SHOWCASE, strict=True):
-            say(f"  {base}{url}\n      {about}")
-        key, salt = settings.signing.key[0].hex(), settings.signing.salt[0].hex()
-        say("\nSign your own, in another terminal:")
-        say(f"  IMGPROXY_KEY={key} IMGPROXY_SALT={salt} \\")
-        say(f"  imgproxy sign local:///koi.jpg rs:fill:300:300 --base {base}\n\nCtrl-C ends it.")
+        def ready() -> None:
+            say(f"\nThe playground:  {base}/\n\nSigned URLs:")
+            for url, example in zip(urls, EXAMPLES, strict=True):
+                say(f"  {base}{url}\n      {example.about}")
+            key, salt = settings.signing.key[0].hex(), settings.signing.salt[0].hex()
+            say("\nSign your own, in another terminal:")
+            say(f"  IMGPROXY_KEY={key} IMGPROXY_SALT={salt} \\")
+            say(f"  imgproxy sign local:///koi.jpg rs:fill:300:300 --base {base}\n\nCtrl-C ends it.")
 
-    run_server(settings, landing=gallery(urls), on_ready=ready)
-
-
-def demo_settings(port: int) -> Settings:
-    """Defaults, but for a random key, sample pictures, animations, and errors that explain themselves."""
-    samples = files("imgproxy") / "samples"
-    return Settings.read(
-        {
-            "IMGPROXY_BIND": f"{_HOST}:{port}",
-            "IMGPROXY_KEY": secrets.token_hex(32),
-            "IMGPROXY_SALT": secrets.token_hex(32),
-            "IMGPROXY_LOCAL_FILESYSTEM_ROOT": str(samples),
-            "IMGPROXY_WATERMARK_PATH": str(samples / "watermark.png"),
-            "IMGPROXY_MAX_ANIMATION_FRAMES": "100",
-            "IMGPROXY_DEVELOPMENT_ERRORS_MODE": "true",
-            "IMGPROXY_DRAIN_DELAY": "0",
-        }
-    )
+        run_server(settings, examples=EXAMPLES, read=lambda: Settings.read(variables), on_ready=ready)
 
 
-def gallery(urls: Sequence[str]) -> str:
-    """The landing page of the demo: every picture with the options that made it."""
-    figures = "\n".join(
-        f'<figure><a href="{html.escape(url)}"><img src="{html.escape(url)}" alt="{html.escape(about)}"'
-        f' loading="lazy"></a><figcaption>{html.escape(about)}<code>{html.escape(options)}</code></figcaption></figure>'
-        for url, (_, options, about) in zip(urls, SHOWCASE, strict=True)
-    )
-    return _PAGE.replace("{figures}", figures)
+def demo_variables(port: int, folder: Path) -> dict[str, str]:
+    """Variables of a server with a random key, samples, presets, animations, and errors that explain themselves.
+
+    The samples are copied into ``folder``, where there is also room for files that are dropped on the page.
+    """
+    samples = Path(str(files("imgproxy") / "samples"))
+    for sample in samples.iterdir():
+        if sample.is_file():
+            shutil.copyfile(sample, folder / sample.name)
+    return {
+        "IMGPROXY_BIND": f"{_HOST}:{port}",
+        "IMGPROXY_KEY": secrets.token_hex(32),
+        "IMGPROXY_SALT": secrets.token_hex(32),
+        "IMGPROXY_PLAYGROUND": "true",
+        "IMGPROXY_PLAYGROUND_UPLOAD_DIR": str(folder),
+        "IMGPROXY_LOCAL_FILESYSTEM_ROOT": str(folder),
+        "IMGPROXY_PRESETS_DIR": str(samples / "presets"),
+        "IMGPROXY_WATERMARK_PATH": str(samples / "watermark.png"),
+        "IMGPROXY_AUTO_AVIF": "true",
+        "IMGPROXY_AUTO_WEBP": "true",
+        "IMGPROXY_MAX_ANIMATION_FRAMES": "100",
+        "IMGPROXY_DEVELOPMENT_ERRORS_MODE": "true",
+        "IMGPROXY_ENABLE_DEBUG_HEADERS": "true",
+        "IMGPROXY_DRAIN_DELAY": "0",
+    }
 
 
 def _free_port() -> int:
@@ -93,28 +101,3 @@ def _free_port() -> int:
                 continue
             return probe.getsockname()[1]
     raise OSError("there is no free port")
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>imgproxy-server demo</title>
-<style>
-  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-  body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
-  h1 { font-weight: 600; margin-bottom: 0; }
-  main { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); }
-  figure { margin: 0; }
-  img { background: #8883; border-radius: 6px; display: block; height: 13rem; object-fit: contain; width: 100%; }
-  figcaption { font-size: .9rem; margin-top: .4rem; }
-  code { display: block; opacity: .7; overflow-wrap: anywhere; }
-</style>
-<h1>It works</h1>
-<p>Each picture was made just now, by the options below it. Click one, and change its options in the address bar:
-the answer tells what is wrong with the signature.</p>
-<main>
-{figures}
-</main>
-</html>
-"""

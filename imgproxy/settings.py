@@ -38,6 +38,8 @@ from imgproxy.presets.settings import PresetSettings
 from imgproxy.render.settings import PoolSettings
 from imgproxy.signing import SigningSettings
 from imgproxy.web.admin import AdminSettings
+from imgproxy.web.playground import settings as playground
+from imgproxy.web.playground.settings import PlaygroundSettings
 from imgproxy.web.settings import WebSettings
 
 PREFIX = "IMGPROXY_"
@@ -76,6 +78,7 @@ class Settings:
     overload: OverloadSettings
     rate: RateSettings
     web: WebSettings
+    playground: PlaygroundSettings
     metrics: MetricsSettings
     log: LogSettings
     presets: Presets
@@ -100,10 +103,16 @@ class Settings:
             rooms["presets"] = _presets(rooms, in_presets)
         if "configured" in rooms and "origin" in rooms:
             mistakes += _unreachable(rooms["configured"], rooms["origin"])
+        if "playground" in rooms and "origin" in rooms:
+            mistakes += playground.mistakes(rooms["playground"], rooms["origin"].local_filesystem_root)
         if mistakes:
             raise BadSettings(*mistakes, presets=in_presets)
         path = environment.get(ENV_FILE)
-        further: dict[str, Any] = {"warnings": tuple(_unknown(given)), "file": Path(path) if path else None}
+        warnings = [
+            *_unknown(given),
+            *playground.warnings(rooms["playground"], rooms["web"], signed=bool(rooms["signing"].key)),
+        ]
+        further: dict[str, Any] = {"warnings": tuple(warnings), "file": Path(path) if path else None}
         if in_presets:
             raise BadSettings(presets=in_presets, rest=cls(**rooms | {"presets": Presets()}, **further))
         return cls(**rooms, **further)
@@ -122,6 +131,7 @@ class Settings:
 
 ROOMS: dict[str, type[BaseModel]] = {
     "web": WebSettings,
+    "playground": PlaygroundSettings,
     "signing": SigningSettings,
     "dialect": DialectSettings,
     "preset": PresetSettings,

@@ -42,10 +42,10 @@ async def test_a_node_serves_and_leaves_nothing_behind(tmp_path: Path) -> None:
         path_prefix="/img",
     )
     before = descriptors()
-    async with node(given, landing="<h1>Hello</h1>") as running:
+    async with node(given) as running:
         transport = httpx.ASGITransport(running.ops)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            assert (await client.get("/")).text == "<h1>Hello</h1>"
+            assert "It works." in (await client.get("/")).text
             assert (await client.get("/health")).text == "imgproxy is running"
             target = f"/img{signed('local:///photo.png', 'w:30', 'wm:1')}"
             answer = await client.get(target, headers={"accept": "image/webp"})
@@ -62,6 +62,38 @@ async def test_a_node_serves_and_leaves_nothing_behind(tmp_path: Path) -> None:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     assert descriptors() == before
+
+
+async def test_the_playground_goes_with_keys_and_presets(tmp_path: Path) -> None:
+    folder, dropped = tmp_path / "presets", tmp_path / "dropped"
+    folder.mkdir()
+    dropped.mkdir()
+    team = folder / "team.toml"
+    team.write_text('version = 1\nowner = "team"\n[presets.a]\ndescription = "a"\nblur = 1\n')
+    presets, uploads = {"presets_dir": str(folder)}, {"playground_upload_dir": str(dropped)}
+    given = settings(tmp_path, playground="1", bind="127.0.0.1:8080", **presets, **uploads)
+
+    def read() -> Settings:
+        return settings(tmp_path, playground="1", **presets, **uploads)
+
+    async with node(given, read=read) as running:
+        assert len(list(dropped.iterdir())) == 1
+        transport = httpx.ASGITransport(running.ops)
+        headers = {"origin": "http://localhost", "content-type": "application/json"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+            assert "playground" in (await client.get("/")).text
+            signed_ones = (
+                await client.post("/playground/sign", content=b'{"requests": [{"source": "local:///photo.png"}]}')
+            ).json()
+            assert (await client.get(signed_ones["signed"][0]["url"])).status_code == 200
+            explained = await client.post("/playground/explain", content=b'{"url": "/x/plain/local:///photo.png"}')
+            assert explained.json()["good"] is False
+            team.write_text(team.read_text().replace("presets.a", "presets.b"))
+            async with asyncio.timeout(10):
+                # Files are polled.
+                while (await client.post("/playground/start", content=b"{}")).json()["presets"][0]["name"] != "b":  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+    assert list(dropped.iterdir()) == []
 
 
 async def test_a_node_without_render_processes_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

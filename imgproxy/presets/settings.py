@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -44,15 +44,15 @@ class PresetSettings(RoomSettings):
         listed = self._tomls() if self.presets_dir else ()
         return tuple(path for path in (self.presets_path, self.presets_dir, *listed) if path)
 
-    def read(self, separator: str) -> Presets:
+    def read(self, separator: str, edited: Mapping[str, str] | None = None) -> Presets:
         """All presets. Raises ``BadPresets`` with every mistake of every file at once.
 
         Lines of the file override those of the variable, as in imgproxy; a name in preset files is defined once.
-        ``separator``: what stands between the arguments of an option.
+        ``separator``: what stands between the arguments of an option. ``edited``: texts in the place of preset files.
         """
         mistakes: Mistakes = []
         definitions = read_lines([*self._listed(), *self._filed(mistakes)], separator, mistakes)
-        for name, definition in read_files(self._texts(mistakes), separator, mistakes).items():
+        for name, definition in read_files(self._drafted(mistakes, edited or {}), separator, mistakes).items():
             if name in definitions:
                 mistakes.append(f"{definition.place}: preset {name!r} is already defined at {definitions[name].place}")
             definitions[name] = definition
@@ -71,7 +71,8 @@ class PresetSettings(RoomSettings):
         lines = numbered((text or "").splitlines())
         return [(f"{self.presets_path.name}, line {n}", line) for n, line in lines if not line.startswith("#")]
 
-    def _texts(self, mistakes: Mistakes) -> Iterator[tuple[str, str]]:
+    def texts(self, mistakes: Mistakes) -> Iterator[tuple[str, str]]:
+        """Names and texts of the preset files; what cannot be read is added to ``mistakes``."""
         if not self.presets_dir:
             return
         if not self.presets_dir.is_dir():
@@ -79,6 +80,12 @@ class PresetSettings(RoomSettings):
         for path in self._tomls():
             if (text := _text(path, "IMGPROXY_PRESETS_DIR", mistakes)) is not None:
                 yield path.name, text
+
+    def _drafted(self, mistakes: Mistakes, edited: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        new = dict(edited)
+        for name, text in self.texts(mistakes):
+            yield name, new.pop(name, text)
+        yield from new.items()
 
     def _tomls(self) -> list[Path]:
         """The preset files. A ConfigMap's own links (``..data``) and editors' hidden files are none."""

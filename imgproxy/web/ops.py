@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from imgproxy.web.exchange import Exchange
     from imgproxy.web.images import Images
+    from imgproxy.web.playground import Playground
     from imgproxy.web.responses import Answer
     from imgproxy.web.settings import WebSettings
 
@@ -75,7 +76,7 @@ class Ops:
 
     The look-up is a set: images do not pay for the routing of these few paths. ``obstacle`` says why this node had
     better get no requests now; nothing if it may. ``notes``: what else ``/readyz?verbose`` tells, a line for each; this
-    path is for everybody.
+    path is for everybody. ``playground`` stands in the place of the landing page.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Ops:
         probe: Callable[[Deadline], Awaitable[object]],
         *,
         path_prefix: str = "",
-        landing: str = LANDING,
+        playground: Playground | None = None,
         obstacle: Callable[[], str] = str,
         notes: Callable[[], Iterable[str]] = tuple,
     ) -> None:
@@ -94,7 +95,6 @@ class Ops:
         self._obstacle = obstacle
         self._images = images
         self._pulse = Pulse(probe)
-        self._landing = landing
         self._headers = {
             "Server": settings.server_name,
             "Content-Security-Policy": POLICY,
@@ -112,9 +112,14 @@ class Ops:
             routes["/" + settings.health_check_path.strip("/")] = self._health
         prefixes = dict.fromkeys(("", path_prefix.rstrip("/")))
         places = {prefix + path: answer for prefix in prefixes for path, answer in routes.items()}
-        self.paths = frozenset(places)
+        own = [
+            route
+            for prefix in prefixes
+            for route in (playground.routes(prefix, settings.server_name) if playground else ())
+        ]
+        self.paths = frozenset((*places, *(route.path for route in own)))
         self._well_known = tuple(prefix + "/.well-known/" for prefix in prefixes)
-        self._router = Router(_routes(places.items()), default=self._default)
+        self._router = Router([*own, *_routes(places.items())], default=self._default)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._is_ours(scope["path"]):
@@ -139,9 +144,7 @@ class Ops:
         self.draining = True
 
     async def _greet(self, _request: Request) -> Response:
-        # Our own words, with pictures of our own: no sandbox, so that its links work.
-        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
-        return Response(self._landing, 200, self._headers | {"Content-Security-Policy": policy}, "text/html")
+        return self._say(LANDING, media_type="text/html")
 
     async def _nothing(self, _request: Request) -> Response:
         """The 404 for what browsers and crawlers ask for unasked; not worth a line in the log."""

@@ -69,17 +69,18 @@ async def run(
     on_drain: Callable[[], None],
     beside: Iterable[Beside] = (),
     on_ready: Callable[[], None] | None = None,
+    bodies: bool = False,
 ) -> None:
     """Serve ``app`` until a signal ends it; and the applications ``beside`` it until after that.
 
     ``on_ready`` is called when everything listens, ``on_drain`` when the end begins. Raises ``OSError`` for an address
-    that cannot be had.
+    that cannot be had. ``bodies``: whether the application takes any.
     """
     beside = tuple(beside)
     with ExitStack() as sockets:
         listener = sockets.enter_context(listening(settings.bind, "IMGPROXY_BIND"))
         most = most_connections()
-        server = _Server(app, settings, listener, most, prompt=app)
+        server = _Server(app, settings, listener, most, bodies=bodies, prompt=app)
         others = [
             # Operators send bodies, and are few.
             _Server(each.app, settings, sockets.enter_context(listening(each.bind, each.variable)), most, bodies=True)
