@@ -13,7 +13,7 @@ from playwright.sync_api import Page, sync_playwright
 
 DOCS = Path(__file__).parent
 MOST_BYTES = 150_000
-SIZES = {1280: 860, 360: 720}
+SIZES = {1280: 960, 360: 720}
 
 
 def main() -> None:
@@ -42,14 +42,14 @@ def main() -> None:
 def take(page: Page, suffix: str) -> None:
     """The tabs, as somebody has left them who was at work."""
     page.wait_for_selector("body[data-ready]")
-    page.fill("#paste", "/_/rs:fill:1200:800/g:fp:0.62:0.42/f:webp/q:45/sh:0.6/plain/local:///leaf.jpg")
+    page.fill("#paste", "/_/rs:fill:1100:700/c:1000:640:fp:0.64:0.42/q:45/sh:0.6/plain/local:///leaf.jpg")
     page.press("#paste", "Enter")
     page.locator("#url", has_text="leaf.jpg").wait_for()
     page.wait_for_selector("#stage:not(.loading) #before[src]")
     page.evaluate("document.getElementById('said').textContent = ''; document.activeElement.blur()")
     page.fill("#paste", "")
     page.evaluate("document.activeElement.blur()")
-    page.locator("#facts", has_text="WEBP").wait_for()
+    page.locator("#facts", has_text="AVIF").wait_for()
     save(page, f"demo{suffix}")
     if suffix == "-360-light":
         page.click("#grip")

@@ -285,9 +285,9 @@ async def test_an_order_that_the_form_has_not_is_told(page: httpx.AsyncClient) -
 
 
 async def test_no_url_at_all(page: httpx.AsyncClient) -> None:
-    answer = await page.post("/playground/parse", json={"url": "https://example.com/"})
-    assert answer.status_code == 422
-    assert answer.json()["error"]
+    told = await ask(page, "parse", {"url": "https://example.com/"})
+    assert told["error"] == "expected /<signature>/<options>/<source>"
+    assert told["remedy"]
 
 
 async def test_explanations(page: httpx.AsyncClient) -> None:
@@ -365,6 +365,7 @@ async def test_where_urls_name_presets_only(tmp_path: Path) -> None:
             {"source": "local:///koi.jpg", "values": {"preset": ["hero"]}},
             {"source": "local:///koi.jpg", "values": {"blur": 3}},
         ]
+        assert (await ask(asking, "start", {}))["examples"] == []
         told = (await ask(asking, "sign", {"requests": requests}))["signed"]
         assert "/hero/plain/" in told[0]["url"]
         assert told[0]["before"] is None

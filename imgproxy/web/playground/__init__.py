@@ -88,7 +88,7 @@ class Playground:
         answers: dict[str, Callable[[Json], Json]] = {
             "start": self._start,
             "sign": self._sign,
-            "parse": lambda asked: urls.parsed(self.rules, _text(asked, "url")),
+            "parse": self._parse,
             "explain": lambda asked: urls.explained(self.rules, _text(asked, "url")),
             "check": self._check,
         }
@@ -126,8 +126,6 @@ class Playground:
                 told = answer(_object(await _body(request, _LARGEST_JSON)))
             except _Refusal as refused:
                 return _say(refused.status, str(refused), headers)
-            except ImageError as error:
-                return _say(422, str(error) or error.text, headers, error.remedy)
             return JSONResponse(told, 200, {**headers, "Cache-Control": "no-store"})
 
         return respond
@@ -159,7 +157,7 @@ class Playground:
             "controls": table(),
             "presets": drafts.listed(rules.presets),
             "files": [{"name": name, "text": text} for name, text in rules.preset.texts([])],
-            "examples": [self._example(each) for each in self._examples],
+            "examples": [] if rules.dialect.only_presets else [self._example(each) for each in self._examples],
             "uploads": self._uploads is not None,
             "largest": LARGEST,
             "signed": bool(rules.signer.pairs),
@@ -168,13 +166,12 @@ class Playground:
         }
 
     def _example(self, example: Example) -> Json:
-        thumbnail = ["rs:fill:192:128", "f:webp"] if not self.rules.dialect.only_presets else []
         return {
             "source": example.source,
             "options": example.options,
             "about": example.about,
             "url": urls.sign(self.rules, example.source, example.options.split("/")),
-            "thumbnail": urls.sign(self.rules, example.source, thumbnail),
+            "thumbnail": urls.sign(self.rules, example.source, ["rs:fill:192:128", "f:webp"]),
         }
 
     def _sign(self, asked: Json) -> Json:
@@ -190,7 +187,13 @@ class Playground:
         try:
             return urls.signed(self.rules, _text(request, "source"), cast("Json", values))
         except ImageError as error:
-            return {"error": str(error) or error.text, "remedy": error.remedy}
+            return _wrong(error)
+
+    def _parse(self, asked: Json) -> Json:
+        try:
+            return urls.parsed(self.rules, _text(asked, "url"))
+        except ImageError as error:
+            return _wrong(error)
 
     def _check(self, asked: Json) -> Json:
         sources = [str(each) for each in _list(asked, "sources", _MOST_SOURCES)]
@@ -207,6 +210,11 @@ class _File:
     def of(cls, name: str, body: bytes) -> _File:
         etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
         return cls(body, etag, _MEDIA_TYPES[name[name.rindex(".") :]])
+
+
+def _wrong(error: ImageError) -> Json:
+    """A finding, which is no failure of the request."""
+    return {"error": str(error) or error.text, "remedy": error.remedy}
 
 
 async def _body(request: Request, most: int) -> bytes:
@@ -246,5 +254,5 @@ def _list(asked: Json, name: str, most: int) -> list[object]:
     return cast("list[object]", value)
 
 
-def _say(status: int, reason: str, headers: Mapping[str, str], remedy: str = "") -> JSONResponse:
-    return JSONResponse({"error": reason, "remedy": remedy}, status, {**headers, "Cache-Control": "no-store"})
+def _say(status: int, reason: str, headers: Mapping[str, str]) -> JSONResponse:
+    return JSONResponse({"error": reason}, status, {**headers, "Cache-Control": "no-store"})

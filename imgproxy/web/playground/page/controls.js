@@ -97,6 +97,7 @@ class Row {
     const id = `c-${control.name}`;
     this.undo = h("button", { type: "button", class: "undo", hidden: true, "aria-label": `Reset ${words(control.name)}`, onclick: () => this.reset() }, "Reset");
     const about = h("details", { class: "why" }, h("summary", { "aria-label": `About ${words(control.name)}` }, "?"), h("p", {}, control.help));
+    about.addEventListener("focusout", () => (about.open = false));
     this.wrong = h("p", { class: "wrong", id: `${id}-wrong`, hidden: true });
     const title = h("legend", {}, words(control.name), " ", h("code", {}, control.short));
     this.inputs = control.fields.map((field) => input(field, this, id));

@@ -38,9 +38,12 @@ export async function drop(file) {
 
 async function answered(response) {
   const told = await response.json().catch(() => ({ error: `The server answered ${response.status}.` }));
-  if (!response.ok) throw new Error([told.error, told.remedy].filter(Boolean).join(" "));
+  if (!response.ok) throw new Error(told.error);
   return told;
 }
+
+/** A reason and what to do about it, as sentences. */
+export const sentences = (...parts) => parts.filter(Boolean).map((part) => part.replace(/([^.!?])$/, "$1.")).join(" ");
 
 /** Call later, and only the last of many calls. */
 export function debounced(call, milliseconds) {
@@ -86,7 +89,7 @@ export async function picture(target, accept, signal) {
   const response = await fetch(target, { headers: { Accept: wanted }, cache: "no-store", signal });
   if (!response.ok) {
     const told = await response.json().catch(() => ({ title: `The server answered ${response.status}.` }));
-    throw new Error([told.detail || told.title, told.remedy].filter(Boolean).join(" "));
+    throw new Error(sentences(told.detail || told.title, told.remedy));
   }
   const blob = await response.blob();
   return { blob, headers: response.headers, took: performance.now() - start };

@@ -4,6 +4,7 @@ export const KINDS = [
   ["srcset", "srcset"],
   ["picture", "<picture>"],
   ["css", "CSS"],
+  ["preset", "Preset"],
   ["next", "Next.js"],
   ["nuxt", "Nuxt"],
   ["django", "Django"],
@@ -12,6 +13,19 @@ export const KINDS = [
 ];
 
 const set = (urls) => urls.map(([url, width]) => `${url} ${width}w`).join(",\n    ");
+
+// A preset may forbid other formats: then there are none.
+const source = (format, urls) => (urls.length ? `\n  <source type="image/${format}" srcset="${set(urls)}">` : "");
+const image = (format, urls) => (urls.length ? `\n  url("${urls.at(-1)[0]}") type("image/${format}"),` : "");
+
+// What a form has is what a preset file has.
+const line = ([name, value]) => `${name === "preset" ? "extends" : name} = ${toml(value)}`;
+const toml = (value) => {
+  if (Array.isArray(value)) return `[${value.map(toml).join(", ")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const pairs = Object.entries(value).filter(([, each]) => each !== null);
+  return `{ ${pairs.map(([key, each]) => `${key} = ${toml(each)}`).join(", ")} }`;
+};
 
 const NODE = `import { createHmac } from "node:crypto";
 
@@ -27,10 +41,12 @@ const MAKERS = {
   srcset: (it) => `<img\n  src="${it.url}"\n  srcset="${set(it.plain)}"\n  sizes="(max-width: ${it.width}px) 100vw, ${it.width}px"\n  width="${it.width}" height="${it.height}" alt="">`,
 
   picture: (it) =>
-    `<picture>\n  <source type="image/avif" srcset="${set(it.avif)}">\n  <source type="image/webp" srcset="${set(it.webp)}">\n  <img src="${it.url}" width="${it.width}" height="${it.height}" alt="">\n</picture>`,
+    `<picture>${source("avif", it.avif)}${source("webp", it.webp)}\n  <img src="${it.url}" width="${it.width}" height="${it.height}" alt="">\n</picture>`,
 
   css: (it) =>
-    `background-image: image-set(\n  url("${it.avif[0]?.[0]}") type("image/avif"),\n  url("${it.webp[0]?.[0]}") type("image/webp"),\n  url("${it.url}")\n);`,
+    `background-image: image-set(${image("avif", it.avif)}${image("webp", it.webp)}\n  url("${it.url}")\n);`,
+
+  preset: (it) => `[presets.name]\ndescription = "What it is for"\n${Object.entries(it.values).map(line).join("\n")}`,
 
   next: (it) =>
     `// lib/imgproxy.js: on the server only, a loader would need the key in the browser\nimport "server-only";\n${NODE.replace("ORIGIN", it.origin)}\n\n// app/page.jsx\n<Image unoptimized src={imgproxy("${it.source}", "${it.options || "q:80"}")} width={${it.width}} height={${it.height}} alt="" />`,

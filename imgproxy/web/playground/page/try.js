@@ -1,6 +1,6 @@
 // The tab Try: from source and values to a picture, its facts, its URL and code to copy.
 
-import { $, ask, bytes, choice, copy, debounced, drop, h, picture, show } from "./dom.js";
+import { $, ask, bytes, choice, copy, debounced, drop, h, picture, sentences, show } from "./dom.js";
 import * as controls from "./controls.js";
 import { KINDS, snippet } from "./snippets.js";
 
@@ -55,14 +55,8 @@ function begin(first) {
 async function take(text) {
   text = text.trim();
   if (!text) return;
-  let parsed = null;
-  let reason = "";
-  try {
-    parsed = await ask("parse", { url: text });
-  } catch (error) {
-    reason = error.message;
-  }
-  if (parsed && /^[a-z][a-z0-9+.-]*:/i.test(parsed.source)) {
+  const parsed = await ask("parse", { url: text }).catch((error) => ({ error: error.message }));
+  if (!parsed.error && /^[a-z][a-z0-9+.-]*:/i.test(parsed.source)) {
     source = parsed.source;
     controls.fill(parsed.values);
     const signature = !start.signed || !parsed.signature || parsed.signature.startsWith("good") ? "" : ` Its signature is not good here: ${parsed.signature}`;
@@ -73,7 +67,7 @@ async function take(text) {
     source = text;
     say("");
   } else {
-    say(reason || "This is no URL.", true);
+    say(sentences(parsed.error || "This is no URL", parsed.remedy), true);
     return;
   }
   update();
@@ -246,6 +240,7 @@ async function code(signal) {
       source,
       options: parts.join("/"),
       accept: ACCEPTS[accept],
+      values: controls.current(),
       plain: of(0),
       avif: of(n),
       webp: of(2 * n),
@@ -331,6 +326,11 @@ function listen() {
   });
   $("copy-url").addEventListener("click", () => signed && copy(absolute(signed.url), "URL"));
   $("copy-code").addEventListener("click", () => copy($("snippet").textContent, "Code"));
+  document.querySelector(".panel").addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || $("grip").getAttribute("aria-expanded") !== "true") return;
+    openSheet(false);
+    $("grip").focus();
+  });
   $("grip").addEventListener("click", () => openSheet($("grip").getAttribute("aria-expanded") !== "true"));
 }
 
@@ -365,8 +365,8 @@ function presetList() {
   $("preset").append(h("option", { value: "" }, start.presets.length ? "none" : "none is configured"), ...groups.values());
   $("preset").disabled = !start.presets.length;
   $("preset").addEventListener("change", () => {
-    const { preset, ...rest } = controls.current();
-    controls.fill($("preset").value ? { ...rest, preset: [$("preset").value] } : rest);
+    // Afresh: what was set before would stand behind the preset and hide it, or is forbidden by it.
+    controls.fill($("preset").value ? { preset: [$("preset").value] } : {});
     update();
   });
 }
@@ -378,7 +378,8 @@ function mark() {
   const preset = start.presets.find((each) => each.name === name);
   const open = preset?.allow ? ` A URL may still set: ${preset.allow.join(", ") || "nothing"}.` : "";
   const old = preset?.deprecated ? ` Deprecated: ${preset.deprecated}.` : "";
-  $("preset-about").textContent = preset ? `${preset.description || preset.options}.${open}${old}` : "";
+  const options = preset ? h("code", {}, ...breakable(preset.options)) : "";
+  $("preset-about").replaceChildren(preset ? `${sentences(preset.description)}${open}${old} ` : "", options);
   for (const each of $("samples").children) each.setAttribute("aria-pressed", each.dataset.source === source);
   point();
 }
