@@ -284,7 +284,7 @@ def test_a_failing_url_is_explained(visit: Visit) -> None:
     assert page.evaluate("document.activeElement.id") == "tab-explain"
     page.fill("#failing", "/wrong/rs:fit:300:200/plain/local:///koi.jpg")
     page.locator(".steps li.bad", has_text="another key or salt").wait_for()
-    link = page.get_by_text("with a good signature").get_attribute("href")
+    link = page.get_by_text("Open the corrected one").get_attribute("href")
     page.fill("#failing", visit.base + str(link))
     page.locator(".verdict.good").wait_for()
     assert page.locator(".steps li.good").count() > 5

@@ -103,8 +103,12 @@ def parsed(rules: Rules, url: str) -> Json:
 
 def target_of(url: str) -> str:
     """The request target of a URL or a path, a character for each byte."""
+    return _path(url).encode().decode("latin-1")
+
+
+def _path(url: str) -> str:
     host = _HOST.match(url)
-    return (url[host.end() :] if host else url).encode().decode("latin-1")
+    return url[host.end() :] if host else url
 
 
 def _read(rules: Rules, target: str) -> tuple[ImageRequest, str]:
@@ -126,19 +130,12 @@ def _meant(rules: Rules, settings: Iterable[Setting], source: str) -> Options:
 
 
 def explained(rules: Rules, url: str) -> Json:
-    """The steps of reading a URL, and the URL with a good signature, if that is all that is wrong with it."""
+    """The steps of reading a URL, and what to ask this server for instead, if that would be good."""
     steps = rules.explain(url)
-    good = all(step["good"] for step in steps)
-    return {"good": good, "steps": steps, "corrected": None if good else _corrected(rules, url)}
+    proposed = next((str(step["text"]).rpartition(" ")[2] for step in steps if step["name"] == "corrected"), "")
+    corrected = _path(proposed) if proposed and _all_good(rules.explain(proposed)) else None
+    return {"good": _all_good(steps), "steps": steps, "corrected": corrected}
 
 
-def _corrected(rules: Rules, url: str) -> str | None:
-    try:
-        signed = Dialect(rules.dialect).split(target_of(url))
-    except ImageError:
-        return None
-    # A colon is in no signature: there is none, and the path begins earlier.
-    whole = f"/{signed.signature}{signed.path}" if ":" in signed.signature else signed.path
-    candidate = rules.dialect.path_prefix + rules.signer.sign(whole)
-    good = whole.isascii() and all(step["good"] for step in rules.explain(candidate))
-    return candidate if good else None
+def _all_good(steps: Iterable[Json]) -> bool:
+    return all(step["good"] for step in steps)

@@ -34,7 +34,7 @@ export function open() {
 
 function verdict(told) {
   const text = told.good ? "This URL is good." : "This URL is refused.";
-  const link = told.corrected ? h("a", { href: told.corrected, target: "_blank", rel: "noopener" }, "The same URL with a good signature") : "";
+  const link = told.corrected ? h("a", { href: told.corrected, target: "_blank", rel: "noopener" }, "Open the corrected one") : "";
   return h("p", { class: `verdict ${told.good ? "good" : "bad"}` }, text, " ", link);
 }
 
