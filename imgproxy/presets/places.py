@@ -66,8 +66,7 @@ class _Scan:
 
     def _note(self, path: Path) -> None:
         line = bisect_right(self._lines, self.at)
-        # Where it stands first: the header of a table within names it again.
-        self.found.setdefault(path, (line, self.at - self._lines[line - 1] + 1))
+        self.found[path] = line, self.at - self._lines[line - 1] + 1
 
     def _key(self, table: Path) -> Path:
         """A key, dotted or not; each of its parts is a path of its own."""

@@ -135,6 +135,7 @@ def test_a_plan_is_tagged_by_all_that_it_can_be_purged_by() -> None:
         "preset-default",
         "preset-small",
         "preset-thumb",
+        "tiny",
         "summer",
         "shop/1",
     }

@@ -146,7 +146,7 @@ def test_show() -> None:
 def test_show_tells_of_canary_deprecation_and_openness(tmp_path: Path) -> None:
     assert "canary      10% of the sources: sh:0/fq:avif:50:webp:70" in run("show", "hero", EXAMPLES).output
     assert "deprecated  { since = 2026-11-01" in run("show", "lead", EXAMPLES).output
-    assert "allow       nothing" in run("show", "placeholder", EXAMPLES).output
+    assert "allow       gravity, placeholder" in run("show", "placeholder", EXAMPLES).output
     known = files(tmp_path, a="[defaults]\nquality = 7\n" + tile("width = 5"))
     assert "allow       anything" in run("show", "tile", known).output
     assert "q:7\tdefault\t" in run("show", "tile", known).output

@@ -143,7 +143,7 @@ def test_explain_tells_a_good_one_step_by_step() -> None:
     steps = json.loads(run("explain", f"/{one}/pr:placeholder/plain/{SOURCE}", "--json").output)["steps"]
     said = {step["name"]: step["text"] for step in steps}
     assert said["token"] == "good: key 1 of 1, for preset 'placeholder' and one source"
-    assert said["permitted"] == "by the token; beside the preset a URL may set nothing"
+    assert said["permitted"] == "by the token; beside the preset a URL may set gravity, placeholder"
 
 
 def test_explain_without_keys_looks_at_no_token() -> None:

@@ -146,7 +146,7 @@ def test_a_purge_from_the_command_line(server: Server, origin: Pictures) -> None
     server.ask(signed(source))
     environment = {"IMGPROXY_ADMIN_BIND": server.admin_bind, "IMGPROXY_ADMIN_TOKEN": TOKEN}
     ran = CliRunner().invoke(main, ["purge", "--source", source], env=environment)
-    assert (ran.exit_code, '"purged":1' in ran.output) == (0, True), ran.output
+    assert (ran.exit_code, "purged 1 entry" in ran.output) == (0, True), ran.output
     wrong = CliRunner().invoke(main, ["purge", "--all"], env=environment | {"IMGPROXY_ADMIN_TOKEN": "wrong"})
     assert (wrong.exit_code, "IMGPROXY_ADMIN_TOKEN" in wrong.output) == (1, True)
     away = CliRunner().invoke(main, ["purge", "--all", "--admin", "http://127.0.0.1:1"], env=environment)

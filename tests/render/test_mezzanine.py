@@ -11,7 +11,7 @@ import pyvips
 
 from imgproxy.caches.mezzanines import may_share
 from imgproxy.model import Job, Mezzanine, Rendition
-from imgproxy.options import OPTIONS
+from imgproxy.options import OPTIONS, Placeholder
 from imgproxy.render import pipeline
 from imgproxy.render.budget import Budget
 from tests import charts
@@ -73,7 +73,8 @@ def difference(one: Rendition, other: Rendition) -> float:
 
 def shareable() -> list[str]:
     """Every way to shape a picture: the options' own examples, at a size that a mezzanine serves."""
-    examples = [text for option in OPTIONS if option.effect == "pixels" for text in option.examples]
+    drawing = [option for option in OPTIONS if option.effect == "pixels" and option is not Placeholder]
+    examples = [text for option in drawing for text in option.examples]
     sized = (
         text
         if {"rs", "w", "h", "s"} & {each.partition(":")[0] for each in text.split("/")}
