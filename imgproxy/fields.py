@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime  # noqa: TID251 - here and nowhere else
@@ -88,3 +89,13 @@ def moment(date: str) -> float | None:
     except (ValueError, OverflowError):  # OverflowError: an hour, a year or a time zone of many digits
         return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address, of IPv6 with or without brackets, is this machine's own. No name is looked up."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False

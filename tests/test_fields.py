@@ -4,7 +4,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imgproxy.fields import LONGEST_S, directives, is_field_value, is_loop, is_loop_id, is_path, moment, seconds
+from imgproxy.fields import (
+    LONGEST_S,
+    directives,
+    is_field_value,
+    is_loop,
+    is_loop_id,
+    is_loopback,
+    is_path,
+    moment,
+    seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +161,13 @@ def test_names_for_loops(text: str, usable: bool) -> None:
     assert is_loop_id(text) is usable
     if usable:
         assert is_loop(f"x;a=b,{text}", text)
+
+
+@pytest.mark.parametrize("host", ["localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]"])
+def test_this_machines_own_names(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "localhost.example.com", "10.0.0.1", "[::2]", "127.0.0.1.nip.io", "notlocalhost"])
+def test_names_of_others(host: str) -> None:
+    assert not is_loopback(host)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from imgproxy.corrections import Diagnosis, diagnose
+from imgproxy.fields import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,20 +55,13 @@ def is_at_this_machine(peer: str | None, headers: Mapping[str, str]) -> bool:
     which would make everybody a neighbour; and no page of another site, whose script a browser here runs, neither by
     its own name nor by one that was made to lead here.
     """
-    host = headers.get("host", "")
+    host = headers.get("host", "").lower()
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
     return (
         peer is not None
-        and _is_loopback(peer)
-        and (name == "localhost" or name.endswith(".localhost") or _is_loopback(name.strip("[]")))
+        and is_loopback(peer)
+        and is_loopback(name)
         and not any(each in headers for each in _PASSED_ON)
         and "origin" not in headers
         and headers.get("sec-fetch-site", "") in _OURS
     )
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False

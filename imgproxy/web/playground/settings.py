@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from imgproxy.environment import GoBool, RoomSettings, Words
+from imgproxy.fields import is_loopback
 from imgproxy.web.listening import Address
 
 if TYPE_CHECKING:
@@ -71,13 +71,3 @@ def is_private(bind: str) -> bool:
     """Whether only this machine can connect to what listens there."""
     address = Address.parse(bind)
     return bool(address.path) or is_loopback(address.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address, of IPv6 with or without brackets, is this machine's own. No name is looked up."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
