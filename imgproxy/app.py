@@ -19,6 +19,7 @@ from imgproxy.etags import Tags
 from imgproxy.explanation import explain
 from imgproxy.fields import is_loop
 from imgproxy.flight import Flights, ended
+from imgproxy.hurry import Hurry
 from imgproxy.making import Made, Makings
 from imgproxy.metrics import Metrics, NodeState
 from imgproxy.model import StillGood
@@ -149,7 +150,7 @@ async def node(
             refreshing=asyncio.Semaphore(max(1, admission.places // 2)),
             behind_edge=edges is not None,
             rates=rates,
-            brownout=settings.overload.brownout,
+            hurry=Hurry(admission, settings.overload.brownout, settings.overload.adaptive_encoding),
         )
         purging = _purging(settings, caches, edges)
 

@@ -130,12 +130,12 @@ class Makings:
             return Made(hit)
         return await self._renew(order, hit, deadline, journey, known)
 
-    async def refresh(self, order: Order, stale: Hit, deadline: Deadline, journey: Journey) -> Made | StillGood:
-        """The result made fresh behind an answer, unless another node already did it."""
+    async def refresh(self, order: Order, stale: Hit | None, deadline: Deadline, journey: Journey) -> Made | StillGood:
+        """The result made fresh behind an answer, unless another node already did it. ``stale`` is what there is."""
         found = await self.results.look_up(order.key, order.marks)
         if found is not None and found.use is Use.FRESH:
             return Made(found)
-        if self._rests(order.key):
+        if stale is not None and self._rests(order.key):
             return Made(stale)
         return await self._renew(order, stale, deadline, journey)
 

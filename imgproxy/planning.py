@@ -180,6 +180,11 @@ class PlanSettings(RoomSettings):
         )
 
 
+def takes_better_later(plan: Plan) -> bool:
+    """Whether the client takes AVIF, or a WebP in its place, as the server likes."""
+    return {AVIF, WEBP} <= {*plan.formats.automatic} and plan.formats.requested is None
+
+
 def cheaper(plan: Plan) -> Plan:
     """The same image in less time: fast profile, lowest effort, WebP in place of AVIF where the client takes either."""
     encoding = replace(plan.encoding, webp_effort=0, avif_speed=9, png_quantize=False, jpeg_progressive=False)

@@ -17,7 +17,6 @@ from imgproxy.journey import Journey
 from imgproxy.making import Made, Order
 from imgproxy.model import Conditions, Deadline, Found, RawReply, Reply, SourceRef, StillGood, Unchanged, Validators
 from imgproxy.options import Raw
-from imgproxy.planning import cheaper
 from imgproxy.readings import Reading, Readings
 from imgproxy.tokens import is_token
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from imgproxy.dialects.imgproxy import Dialect
     from imgproxy.etags import Tags
     from imgproxy.flight import Flights
+    from imgproxy.hurry import Hurry
     from imgproxy.making import Makings
     from imgproxy.model import Caching, Client, Lifetime, Plan
     from imgproxy.origins.configured import ConfiguredPicture
@@ -43,6 +43,7 @@ _NONE = Validators()
 _BEHIND_S = 10.0
 # More are not even queued: the next stale answer asks again.
 _REFRESHES_WAITING = 1_000
+_BETTER_WAITING = 100
 # The signer's clock and ours need not agree to the second.
 _EXPIRY_SLACK_S = 30.0
 
@@ -94,8 +95,8 @@ class Service:
     """Whether an edge stands before this server that answers stale by itself while it asks us."""
     rates: Rates | None = None
     readings: Readings = field(default_factory=Readings)
-    brownout: bool = False
-    """Whether cheaper answers are given when there is no time for better ones."""
+    hurry: Hurry | None = None
+    """When cheaper answers are given."""
 
     def begin(
         self,
@@ -182,10 +183,10 @@ class Service:
         self._admit(journey, crowded=crowded)
         known = Validators() if hit else self.tags.for_origin(order.plan, conditions)
         pending = Pending(order, order, hit, patient, known)
-        if not self.brownout:
+        if not self.hurry:
             self._check(pending, deadline)
             return pending
-        return self._hurried(pending, conditions, deadline, journey)
+        return self._hurried(pending, self.hurry, conditions, deadline, journey)
 
     def _admit(self, journey: Journey, *, crowded: bool) -> None:
         """Refuse what memory does not have, where nothing more is to be begun for this request."""
@@ -206,12 +207,12 @@ class Service:
         return flight if pending.known == _NONE or flight in self.flights else (*flight, pending.known)
 
     def _hurried(
-        self, pending: Pending, conditions: Conditions, deadline: Deadline, journey: Journey
+        self, pending: Pending, hurry: Hurry, conditions: Conditions, deadline: Deadline, journey: Journey
     ) -> Reply | Unchanged | Pending:
         """Under pressure something cheaper: another encoding, and another size before a refusal."""
-        order, quick = pending.order, cheaper(pending.order.plan)
+        order = pending.order
         try:
-            if pending.hit is None and quick != order.plan and self.makings.admission.pressed:
+            if pending.hit is None and (quick := hurry.instead(order.plan)) is not None:
                 rush = self._order(Reading.of(quick, self.origins.place(quick.source)))
                 hit = self.results.recall(rush.key, rush.marks)
                 if hit is not None and hit.use.at_once():
@@ -234,7 +235,7 @@ class Service:
         try:
             made, collapsed = await self.flights.join(self._flight(pending), make, deadline)
         except (Overloaded, QueueFull):
-            if not self.brownout or (near := self.makings.nearest(order)) is None:
+            if (near := self.makings.nearest(order)) is None:
                 raise
             made, collapsed = near, False
         if isinstance(made, StillGood):
@@ -243,9 +244,13 @@ class Service:
             made = replace(made, degraded=True)
         return self._reply(order, made, conditions, journey, collapsed=collapsed)
 
-    async def _refresh(self, order: Order, stale: Hit, request_id: str) -> Made | StillGood:
+    async def _refresh(self, order: Order, stale: Hit | None, request_id: str) -> Made | StillGood:
         async with self.refreshing:
             return await self.makings.refresh(order, stale, Deadline.after(_BEHIND_S), Journey(request_id))
+
+    async def _make_up_for(self, order: Order, hurry: Hurry, request_id: str) -> Made | StillGood:
+        await hurry.over(Deadline.after(_BEHIND_S))
+        return await self._refresh(order, None, request_id)
 
     def _reply(
         self, order: Order, made: Made, conditions: Conditions, journey: Journey, *, collapsed: bool = False
@@ -273,6 +278,9 @@ class Service:
         # Also those of this URL: another one of the same plan may have had the entry made.
         tags = tuple(sorted({*entry.tags, *order.tags}))
         if made.degraded:
+            if self.hurry and self.hurry.makes_up_for(plan):
+                better = partial(self._make_up_for, order, self.hurry, journey.request_id)
+                self.flights.behind((order.key, order.marks, "better"), better, at_most=_BETTER_WAITING)
             # Nobody may ask whether this is still good: it never was.
             validators, conditions = Validators(), Conditions()
         if self.behind_edge and hit.tier and hit.ttl <= 0:

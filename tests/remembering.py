@@ -27,6 +27,7 @@ from imgproxy.etags import Tags
 from imgproxy.flight import Flights
 from imgproxy.formats import PNG
 from imgproxy.freshness import FreshnessSettings
+from imgproxy.hurry import Hurry
 from imgproxy.journey import Journey
 from imgproxy.making import Makings
 from imgproxy.model import (
@@ -136,9 +137,10 @@ async def serve(
     journey: Journey,
     *,
     crowded: bool = False,
+    client: Client = Client(),  # noqa: B008 - frozen
 ) -> Reply | Unchanged | RawReply:
     """The answer, whether or not it has to be waited for."""
-    begun = service.begin(target, Client(), conditions, deadline, journey, crowded=crowded)
+    begun = service.begin(target, client, conditions, deadline, journey, crowded=crowded)
     return await service.finish(begun, conditions, deadline, journey) if isinstance(begun, Pending) else begun
 
 
@@ -154,6 +156,7 @@ class Remembering:
         *,
         behind_edge: bool = False,
         brownout: bool = False,
+        adaptive: bool = False,
     ) -> None:
         self.clock = clock
         self.gallery = gallery
@@ -206,18 +209,23 @@ class Remembering:
             lifetime=self.lifetime,
             now=clock,
             behind_edge=behind_edge,
-            brownout=brownout,
+            hurry=Hurry(self.admission, brownout, adaptive),
         )
 
     async def ask(
-        self, url: str, *options: str, conditions: Conditions | None = None, crowded: bool = False
+        self,
+        url: str,
+        *options: str,
+        conditions: Conditions | None = None,
+        crowded: bool = False,
+        client: Client = Client(),  # noqa: B008 - frozen
     ) -> Reply | Unchanged | RawReply:
         target = "/x" + path_of(url, options, base64=True)
         conditions, deadline = conditions or Conditions(), Deadline.after(10)
-        return await serve(self.service, target, conditions, deadline, Journey("id"), crowded=crowded)
+        return await serve(self.service, target, conditions, deadline, Journey("id"), crowded=crowded, client=client)
 
-    async def image(self, url: str, *options: str) -> Reply:
-        reply = await self.ask(url, *options)
+    async def image(self, url: str, *options: str, client: Client = Client()) -> Reply:  # noqa: B008 - frozen
+        reply = await self.ask(url, *options, client=client)
         assert isinstance(reply, Reply)
         return reply
 
@@ -243,6 +251,7 @@ async def remembering(
     *,
     behind_edge: bool = False,
     brownout: bool = False,
+    adaptive: bool = False,
     **settings: object,
 ) -> AsyncGenerator[Remembering]:
     node = Remembering(
@@ -252,6 +261,7 @@ async def remembering(
         FreshnessSettings.model_validate(settings),
         behind_edge=behind_edge,
         brownout=brownout,
+        adaptive=adaptive,
     )
     async with node.behind:
         try:

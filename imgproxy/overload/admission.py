@@ -33,6 +33,8 @@ PLACES_PER_WORKER = 10
 
 _PRESSED_S = 1.0
 """Seconds of work in the queue from which on cheaper answers are better than later ones."""
+_BUSY_S = 0.1
+"""From which on renders wait for each other."""
 _LONGEST_PAUSE_S = 30.0
 _WINDOW_S = 0.5
 _SLOWEST_PACE = 0.05
@@ -57,6 +59,11 @@ class OverloadSettings(RoomSettings):
         description="When more than a second of work is queued, answer with something cheaper before anything is "
         "refused: the encoders' lowest effort, a stale result, or the stored result of another size of the same "
         "picture. Such answers have a short max-age.",
+    )
+    adaptive_encoding: GoBool = Field(
+        default=False,
+        description="While renders wait for each other, answer clients that take AVIF with a quick WebP and a short "
+        "max-age, and make the AVIF behind the answer.",
     )
 
 
@@ -136,6 +143,11 @@ class Admission:
     def pressed(self) -> bool:
         """Whether there is so much to do that cheaper answers are better than later ones."""
         return self.wait > _PRESSED_S or self._shedding()
+
+    @property
+    def busy(self) -> bool:
+        """Whether renders wait for each other."""
+        return self.wait > _BUSY_S * self._workers or self._shedding()
 
     @asynccontextmanager
     async def slot(self, work: Work, deadline: Deadline) -> AsyncGenerator[None]:

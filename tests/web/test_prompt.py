@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import time
+from collections.abc import Iterable
 
 import pytest
 from uvicorn.config import Config
@@ -81,6 +82,19 @@ async def test_what_is_at_hand_is_on_its_way_before_anything_else_runs() -> None
     assert wire.written.startswith(b"HTTP/1.1 200 OK\r\n")
     assert wire.written.endswith(b"\r\n\r\nhit")
     assert asyncio.all_tasks() == tasks
+
+
+async def test_a_hit_is_handed_to_the_socket_without_a_copy() -> None:
+    handed: list[bytes | bytearray | memoryview] = []
+
+    class Socket(Wire):
+        def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+            handed.extend(list_of_data)
+
+    kept = bytes(100_000)
+    connected(FakeService(slowly, lambda _: reply(kept)), Socket()).data_received(GET % b"a")
+    assert len(handed) == 2
+    assert handed[1] is kept
 
 
 async def test_so_is_a_refusal() -> None:
