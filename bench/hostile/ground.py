@@ -28,7 +28,8 @@ def ground(corpus: Path | None = None) -> Iterator[Path]:
         shutil.copy(SAMPLES / "koi.jpg", root / ORDINARY)
         shutil.copy(SAMPLES / "watermark.png", root / "mark.png")
         for sample in SAMPLES.iterdir():
-            shutil.copy(sample, root / sample.name)
+            if sample.is_file():  # presets lie beside them
+                shutil.copy(sample, root / sample.name)
         if corpus is not None:
             shutil.copytree(corpus, root / "corpus")
         yield root

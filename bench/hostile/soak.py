@@ -157,7 +157,7 @@ async def soaked(server: Server, seconds: float, *, warm_up_s: float = _WARM_UP_
 
 
 def _targets(chance: random.Random) -> Iterator[str]:
-    names = sorted(path.name for path in SAMPLES.iterdir())
+    names = sorted(path.name for path in SAMPLES.iterdir() if path.is_file())
     for number in itertools.count():
         name = chance.choice(names) if number % 50 else "nothing.jpg"
         options = (f"rs:fill:{chance.randrange(50, 400)}:{chance.randrange(50, 400)}", f"f:{chance.choice(_FORMATS)}")

@@ -20,10 +20,9 @@ def show_rows(head: Sequence[str], rows: Iterable[Sequence[str]], dim: Iterable[
             click.echo("\t".join(row))
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    longest = [max(len(text) for text in column) for column in zip(head, *rows, strict=True)]
-    for name, length in zip(head, longest, strict=True):
-        # The widest one makes room for the others.
-        table.add_column(name, overflow="fold", no_wrap=length < max(longest))
+    for place, name in enumerate(head):
+        # Names stay whole, to be copied; the rest makes room for them.
+        table.add_column(name, overflow="fold", no_wrap=place == 0)
     for n, row in enumerate(rows):
         table.add_row(*map(Text, row), style="dim" if faint[n : n + 1] == [True] else None)
     out.print(table, soft_wrap=False)

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from imgproxy.web.exchange import BEGUN, Exchange
 from imgproxy.web.heads import BadHead, Head, check_beginning, read
+from imgproxy.web.joined import Joined
 
 if TYPE_CHECKING:
     import asyncio
@@ -86,6 +87,7 @@ class Protocol(HttpToolsProtocol):
         self._body = 0  # bytes of a body that are still to come
         self._deaf = False  # whatever still comes is dropped
         self._begun: Exchange | None = None  # the request under way
+        self._joined: Joined | None = None  # what the application's answer is written to
         self._rested = 0.0  # when the last answer was complete
         self._late: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
@@ -121,6 +123,8 @@ class Protocol(HttpToolsProtocol):
         self._proceed()
 
     def on_response_complete(self) -> None:
+        if self._joined is not None:
+            self._joined.flush()  # before what is answered next
         super().on_response_complete()
         self._rested = self.loop.time()
         if not self.transport.is_closing() and not self._deaf:
@@ -129,6 +133,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        self._joined = self.cycle.transport = Joined(self.transport, self.loop)  # type: ignore[assignment]
         self.scope.setdefault("state", {})[BEGUN] = self._begun
         # The path is all before the first "?", a "#" included (imgproxy uses Go's RequestURI).
         self.scope["raw_path"] = self._target.partition(b"?")[0]
