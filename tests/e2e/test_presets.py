@@ -175,9 +175,9 @@ def test_what_is_deprecated_is_counted_and_told(server: Server) -> None:
 
 
 class Visitors:
-    """Ask for all presets, about a hundred times a second, and note which version each answer is of."""
+    """Ask for all presets, a hundred times a second and more, and note which version each answer is of."""
 
-    def __init__(self, server: Server, threads: int = 4, pause: float = 0.04) -> None:
+    def __init__(self, server: Server, threads: int = 4, pause: float = 0.025) -> None:
         self.good = {10}
         """The versions that an answer may be of."""
         self.answers = 0
@@ -311,4 +311,5 @@ def test_nobody_loses_a_picture_however_presets_are_edited(server: Server, folde
             visitors.good = {version}
     spent = time.monotonic() - start
     assert visitors.wrong == []
-    assert visitors.answers / spent > 50
+    # The short form shares its processor with the rest of the suite.
+    assert visitors.answers / spent > (100 if count == 1000 else 50)
