@@ -14,6 +14,7 @@ import pytest
 from imgproxy.signing import KeyPair, path_of
 from tests import charts
 from tests.serving import Server, serving, until
+from tests.visitors import Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,35 +53,22 @@ def server(folder: Path) -> Iterator[Server]:
         yield it
 
 
-class Visitors:
+class KeyHolders(Visitors):
     """Ask for the picture all the time, with whatever signature is current."""
 
-    def __init__(self, server: Server, key: str, threads: int = 4, pause: float = 0.02) -> None:
+    def __init__(self, server: Server, key: str) -> None:
+        super().__init__([self._ask] * 4, pause=0.02)
         self.key = key
         self.statuses: Counter[int] = Counter()
         self._server = server
-        self._pause = pause
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
 
     def _ask(self) -> None:
-        while not self._ended.wait(self._pause):
-            self.statuses[self._server.ask(url(self.key)).status] += 1
-
-    def __enter__(self) -> Visitors:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for each in self._threads:
-            each.join()
+        self.statuses[self._server.ask(url(self.key)).status] += 1
 
 
 @pytest.mark.parametrize("count", [10, pytest.param(100, marks=pytest.mark.soak)])
 def test_keys_rotate_under_load(server: Server, folder: Path, count: int) -> None:
-    with Visitors(server, "aa01") as visitors:
+    with KeyHolders(server, "aa01") as visitors:
         for number in range(2, 2 + count):
             gone, *kept, new = (f"aa{each:02x}" for each in range(max(0, number - 3), number + 1))
             # The key before the last one may still be on its way: only the one before that goes.
@@ -99,7 +87,7 @@ def test_keys_rotate_under_load(server: Server, folder: Path, count: int) -> Non
 
 
 def test_a_bad_file_changes_nothing_and_says_so(server: Server, folder: Path) -> None:
-    with Visitors(server, "aa01") as visitors:
+    with KeyHolders(server, "aa01") as visitors:
         for text in ("IMGPROXY_KEY=aa01", "", "IMGPROXY_KEY=aa0\nIMGPROXY_SALT=01\n", "\0\xff"):
             said = len(server.lines("imgproxy.settings"))
             write(folder, "env", text)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import shutil
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import pytest
 from imgproxy.presets.settings import PresetSettings
 from tests import charts
 from tests.serving import Server, free_port, serving, until
+from tests.visitors import Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,40 +175,27 @@ def test_what_is_deprecated_is_counted_and_told(server: Server) -> None:
     assert messages == {"a preset was to be removed by now": 1, "a deprecated preset is used": 1}
 
 
-class Visitors:
+class Readers(Visitors):
     """Ask for all presets, a hundred times a second and more, and note which version each answer is of."""
 
-    def __init__(self, server: Server, threads: int = 4, pause: float = 0.025) -> None:
+    def __init__(self, server: Server) -> None:
+        super().__init__((partial(self._ask, name) for name in NAMES), pause=0.025)
         self.good = {10}
         """The versions that an answer may be of."""
         self.answers = 0
         self.wrong: list[str] = []
         self._server = server
-        self._pause = pause
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(name,)) for name in NAMES[:threads]]
 
     def _ask(self, name: str) -> None:
-        while not self._ended.wait(self._pause):
-            begun = self.good
-            answer = self._server.ask(target(name))
-            # What was good when it was asked, or has become so before the answer was there.
-            good = begun | self.good
-            self.answers += 1
-            if answer.status != 200:
-                self.wrong.append(f"{name}: {answer.status} {answer.text}")
-            elif (seen := answer.picture.width) not in good:
-                self.wrong.append(f"{name}: version {seen}, expected one of {sorted(good)}")
-
-    def __enter__(self) -> Visitors:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for each in self._threads:
-            each.join()
+        begun = self.good
+        answer = self._server.ask(target(name))
+        # What was good when it was asked, or has become so before the answer was there.
+        good = begun | self.good
+        self.answers += 1
+        if answer.status != 200:
+            self.wrong.append(f"{name}: {answer.status} {answer.text}")
+        elif (seen := answer.picture.width) not in good:
+            self.wrong.append(f"{name}: version {seen}, expected one of {sorted(good)}")
 
 
 BROKEN: tuple[Callable[[str, random.Random], str], ...] = (
@@ -301,7 +289,7 @@ class Editor:
 def test_nobody_loses_a_picture_however_presets_are_edited(server: Server, folder: Path, count: int) -> None:
     """Each answer is of the last good version or the one before, whatever stands in the files meanwhile."""
     editor, start = Editor(folder, seed=count), time.monotonic()
-    with Visitors(server) as visitors:
+    with Readers(server) as visitors:
         while editor.edits < count:
             for _ in range(14):
                 editor.disturb()
