@@ -232,6 +232,8 @@ class StillGood:
 
 MEZZANINE_PIXELS = 7_500_000
 """Most that a mezzanine has: 22 MB, half the sides of 30 megapixels."""
+MEZZANINE_SOURCE_PIXELS = 6_000_000
+"""Least that a source with a mezzanine has: smaller ones are decoded before the others have begun to wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ class Service:
     results: Results
     flights: Flights[Made | StillGood]
     makings: Makings
+    hurry: Hurry
+    """When cheaper answers are given."""
     fallback: ConfiguredPicture
     lifetime: Callable[[Caching], Lifetime]
     now: Callable[[], float] = unix_seconds
@@ -95,8 +97,6 @@ class Service:
     """Whether an edge stands before this server that answers stale by itself while it asks us."""
     rates: Rates | None = None
     readings: Readings = field(default_factory=Readings)
-    hurry: Hurry | None = None
-    """When cheaper answers are given."""
 
     def begin(
         self,
@@ -186,7 +186,7 @@ class Service:
         if not self.hurry:
             self._check(pending, deadline)
             return pending
-        return self._hurried(pending, self.hurry, conditions, deadline, journey)
+        return self._hurried(pending, conditions, deadline, journey)
 
     def _admit(self, journey: Journey, *, crowded: bool) -> None:
         """Refuse what memory does not have, where nothing more is to be begun for this request."""
@@ -207,12 +207,12 @@ class Service:
         return flight if pending.known == _NONE or flight in self.flights else (*flight, pending.known)
 
     def _hurried(
-        self, pending: Pending, hurry: Hurry, conditions: Conditions, deadline: Deadline, journey: Journey
+        self, pending: Pending, conditions: Conditions, deadline: Deadline, journey: Journey
     ) -> Reply | Unchanged | Pending:
         """Under pressure something cheaper: another encoding, and another size before a refusal."""
         order = pending.order
         try:
-            if pending.hit is None and (quick := hurry.instead(order.plan)) is not None:
+            if pending.hit is None and (quick := self.hurry.instead(order.plan)) is not None:
                 rush = self._order(Reading.of(quick, self.origins.place(quick.source)))
                 hit = self.results.recall(rush.key, rush.marks)
                 if hit is not None and hit.use.at_once():
@@ -248,8 +248,8 @@ class Service:
         async with self.refreshing:
             return await self.makings.refresh(order, stale, Deadline.after(_BEHIND_S), Journey(request_id))
 
-    async def _make_up_for(self, order: Order, hurry: Hurry, request_id: str) -> Made | StillGood:
-        await hurry.over(Deadline.after(_BEHIND_S))
+    async def _make_up_for(self, order: Order, request_id: str) -> Made | StillGood:
+        await self.hurry.over(Deadline.after(_BEHIND_S))
         return await self._refresh(order, None, request_id)
 
     def _reply(
@@ -278,8 +278,8 @@ class Service:
         # Also those of this URL: another one of the same plan may have had the entry made.
         tags = tuple(sorted({*entry.tags, *order.tags}))
         if made.degraded:
-            if self.hurry and self.hurry.makes_up_for(plan):
-                better = partial(self._make_up_for, order, self.hurry, journey.request_id)
+            if self.hurry.makes_up_for(plan):
+                better = partial(self._make_up_for, order, journey.request_id)
                 self.flights.behind((order.key, order.marks, "better"), better, at_most=_BETTER_WAITING)
             # Nobody may ask whether this is still good: it never was.
             validators, conditions = Validators(), Conditions()

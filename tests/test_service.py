@@ -32,6 +32,7 @@ from imgproxy.errors import (
 from imgproxy.etags import Tags
 from imgproxy.flight import Flights
 from imgproxy.freshness import FreshnessSettings
+from imgproxy.hurry import Hurry
 from imgproxy.journey import Journey
 from imgproxy.making import Makings
 from imgproxy.model import Conditions, Deadline, RawReply, Reply, Unchanged
@@ -89,6 +90,7 @@ async def make(root: Path, tmp_path: Path) -> AsyncGenerator[Make]:
         )
         closing.append(sources.aclose)
         results = Results(memory, [], Behind(), purges, lifetime=lifetime, trusted=lambda: True, now=unix_seconds)
+        admission = Admission(8, 0)
         return Service(
             dialect=Dialect(),
             rules=Rules(SIGNER, Planner(limits, Presets(), Negotiator(), watermark=mark.identity), Tokens([PAIR])),
@@ -97,9 +99,8 @@ async def make(root: Path, tmp_path: Path) -> AsyncGenerator[Make]:
             purges=purges,
             results=results,
             flights=Flights(),
-            makings=Makings(
-                results, sources, refusals, Poison(), Costs(), Admission(8, 0), Inline(), mark, unix_seconds
-            ),
+            makings=Makings(results, sources, refusals, Poison(), Costs(), admission, Inline(), mark, unix_seconds),
+            hurry=Hurry(admission),
             fallback=stand_in,
             lifetime=lifetime,
             now=lambda: NOW,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgproxy.geometry import Anchor
-from imgproxy.model import MEZZANINE_PIXELS, Mezzanine
+from imgproxy.model import MEZZANINE_PIXELS, MEZZANINE_SOURCE_PIXELS, Mezzanine
 from imgproxy.options import Crop, EnforceThumbnail, Gravity, PreserveHdr, QualityProfile, StripMetadata, Trim
 from imgproxy.options.quality_profile import Profile
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from imgproxy.model import Deadline, Plan, Provenance, Raster
 
-LEAST_PIXELS = 6_000_000
-"""Of a source, as far as is known of it. The render process has its header, and the last word."""
 _BANDS = 3
 _MOST_SEEN = 1_000
 _TRIES = 2
@@ -104,10 +102,12 @@ class Mezzanines:
 
         Waits while another render makes it: together they are done sooner.
         """
-        key = told.url, told.version or "", told.size
-        if not self._size or pixels < LEAST_PIXELS or told.version is None or not may_share(plan):
+        # What is known of the source may be a guess. The render process has its header, and the last word.
+        worth = self._size and pixels >= MEZZANINE_SOURCE_PIXELS and may_share(plan)
+        if not worth or told.version is None:
             yield Loan()
             return
+        key = told.url, told.version, told.size
         while (body := self._find(key)) is None and (making := self._making.get(key)) is not None:
             try:
                 async with asyncio.timeout(deadline.remaining / 2):

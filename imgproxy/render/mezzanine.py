@@ -16,7 +16,7 @@ import pyvips
 
 from imgproxy.formats import JPEG
 from imgproxy.geometry import Size
-from imgproxy.model import MEZZANINE_PIXELS, Raster
+from imgproxy.model import MEZZANINE_PIXELS, MEZZANINE_SOURCE_PIXELS, Raster
 from imgproxy.render import costs
 from imgproxy.render.costs import Load
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from imgproxy.model import Mezzanine
     from imgproxy.render.load import Picture
 
-_LEAST_PIXELS = 6_000_000
-"""Of a source: smaller ones are decoded before the others have begun to wait."""
 _FACTORS = (2, 4, 8)
 _COPIES = 2
 """Of a mezzanine, while it is written."""
@@ -75,7 +73,7 @@ def _factor(picture: Picture) -> int:
     """By how much a picture is shrunk for its mezzanine; 1 if it has none."""
     many = picture.size.width * picture.size.height
     simple = picture.plain and picture.sample == 1 and picture.bands in {1, 3} and picture.pages == 1
-    if picture.format is not JPEG or not simple or many < _LEAST_PIXELS:
+    if picture.format is not JPEG or not simple or many < MEZZANINE_SOURCE_PIXELS:
         return 1
     sizes = ((factor, _size(picture, factor)) for factor in _FACTORS)
     return next((factor for factor, size in sizes if size.width * size.height <= MEZZANINE_PIXELS), 1)
