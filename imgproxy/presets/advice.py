@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-from imgproxy.options import Resize, spelled
 from imgproxy.presets import Presets
 from imgproxy.presets.definition import Definition
 
@@ -14,7 +13,7 @@ def advice(presets: Presets, today: date) -> Iterator[str]:
     """A line for each thing, which begins with the place of the preset."""
     for name in presets.names:
         own = presets[name]
-        for text in (*_deprecated(presets, own, today), *_open(presets, own), *_canary(own)):
+        for text in (*_deprecated(presets, own, today), *_canary(own)):
             yield f"{own.place}: preset {name!r} {text}"
 
 
@@ -26,13 +25,6 @@ def _deprecated(presets: Presets, own: Definition, today: date) -> Iterator[str]
     for name in dict.fromkeys(own.uses):
         if presets[name].deprecated is not None:
             yield f"uses {name!r}, which is deprecated"
-
-
-def _open(presets: Presets, own: Definition) -> Iterator[str]:
-    allow = presets.allowed(own.name)
-    fields = {each for name in allow or () for each in spelled(name)}
-    if own.widths and allow is not None and (Resize, "width") not in fields:
-        yield "has widths that no URL may ask for: 'width' is not in allow"
 
 
 def _canary(own: Definition) -> Iterator[str]:
