@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from imgproxy.cli.reading import FOLDER, Finding, files_of, findings_of, presets
 from imgproxy.cli.tables import show_rows
 from imgproxy.errors import BadOption, ImageError
 from imgproxy.model import Client, ImageRequest, SourceRef
-from imgproxy.options import CacheTags, Options, Preset
+from imgproxy.options import CacheTags, Options, Preset, meant
 from imgproxy.options.base import Setting
 from imgproxy.planning import Planner
 from imgproxy.presets import DEFAULT, BadPresets, Presets
@@ -109,9 +108,8 @@ def show(name: str, folder: Path | None, *, as_json: bool) -> None:
     """
     known, _ = presets_of(folder)
     if name not in known:
-        close = difflib.get_close_matches(name, known.names, n=1)
-        meant = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(known.names) or 'none'}"
-        raise click.BadParameter(f"no preset is named {name!r}{meant}", param_hint="NAME")
+        instead = meant(name, known.names) or f"; there are {', '.join(known.names) or 'none'}"
+        raise click.BadParameter(f"no preset is named {name!r}{instead}", param_hint="NAME")
     names = tuple(dict.fromkeys(each for each in (DEFAULT, name) if each in known))
     traced = [*trace(settled(known), (Setting(Preset, (("names", names),)),))]
     options = Options().merge(each.setting for each in traced)

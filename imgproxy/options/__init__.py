@@ -108,11 +108,16 @@ _PLACES: dict[type[Option], int] = {option: place for place, option in enumerate
 O = TypeVar("O", bound=Option)  # noqa: E741 - it is an option
 
 
+def meant(given: str, known: Iterable[str]) -> str:
+    """A question to be put behind what is wrong with a name: whether a similar one was meant; empty without one."""
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f", did you mean {str(close[0])!r}?" if close else ""
+
+
 def spelling_of(name: str) -> tuple[type[Option], Spelling]:
     """The option of a name, and the spelling that it has there. Raises ``BadOption``."""
     if name not in _SPELLINGS:
-        close = difflib.get_close_matches(name, _SPELLINGS, n=1)
-        raise BadOption(f"unknown option {name!r}" + (f", did you mean {close[0]!r}?" if close else ""))
+        raise BadOption(f"unknown option {name!r}{meant(name, _SPELLINGS)}")
     return _SPELLINGS[name]
 
 

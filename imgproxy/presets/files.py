@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, cast
 
 from imgproxy.errors import BadOption
-from imgproxy.options import LONG_NAMES, CacheTags, Preset, spelling_of
+from imgproxy.options import LONG_NAMES, CacheTags, Preset, meant, spelling_of
 from imgproxy.options.base import Setting
 from imgproxy.presets.definition import DEFAULT, Canary, Definition, Deprecation, Mistakes
 from imgproxy.presets.lines import read_options
@@ -298,8 +297,6 @@ def _no_option(name: str) -> str:
     return f"write {spelling.names[0]!r}, the long name of {name!r}"
 
 
-def _instead(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return (
-        f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}" if len(list(known)) < 10 else ""
-    )
+def _instead(name: str, known: Sequence[str]) -> str:
+    """What was meant; or else all that there is, if it is little."""
+    return meant(name, known) or (f"; known are {', '.join(known)}" if len(known) < 10 else "")

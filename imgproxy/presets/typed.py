@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -11,7 +10,7 @@ from urllib.parse import quote
 from imgproxy.errors import BadOption
 from imgproxy.formats import BY_NAME, Format
 from imgproxy.geometry import Anchor
-from imgproxy.options import Background, FormatQuality, Preset, Quality, ResultFormat, read_segment, spelling_of
+from imgproxy.options import Background, FormatQuality, Preset, Quality, ResultFormat, meant, read_segment, spelling_of
 from imgproxy.options.base import Argument, Kind, Option, Setting, Spelling
 from imgproxy.options.values import Angle, Bool, Choice, Color, FormatName, Number, Rgb, Text, Whole
 
@@ -47,7 +46,7 @@ def _qualities(name: str, qualities: Mapping[str, object]) -> tuple[Setting, ...
         try:
             FormatName().parse(each)
         except BadOption as error:
-            raise BadOption(f"{name}.{each}: {error}{_meant(each, BY_NAME)}") from None
+            raise BadOption(f"{name}.{each}: {error}{meant(each, BY_NAME)}") from None
         texts += (each, _argument(f"{name}.{each}", Whole(0, 100), quality))
     return read_segment("format_quality", texts)
 
@@ -82,7 +81,7 @@ def _named(name: str, arguments: Sequence[Argument], values: Mapping[str, object
     known = {each.key: each for each in arguments}
     for key in values:
         if key not in known:
-            instead = _meant(key, known) or f"; it has {', '.join(known)}"
+            instead = meant(key, known) or f"; it has {', '.join(known)}"
             raise BadOption(f"{name}.{key}: {name} has no {key!r}{instead}")
     texts = [
         _argument(f"{name}.{each.key}", each.kind, values[each.key]) if each.key in values else "" for each in arguments
@@ -100,7 +99,7 @@ def _argument(where: str, kind: Kind, value: object) -> str:
         text = _text(kind, value)
         kind.parse(text)
     except BadOption as error:
-        raise BadOption(f"{where}: {error}{_meant(value, _words(kind))}") from None
+        raise BadOption(f"{where}: {error}{meant(str(value), _words(kind))}") from None
     return text
 
 
@@ -137,11 +136,6 @@ def _text(kind: Kind, value: object) -> str:
 
 def _is_anchor(kind: Choice[Any]) -> bool:
     return isinstance(kind.words[0], Anchor)
-
-
-def _meant(given: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(given), list(known), n=1)
-    return f", did you mean '{close[0]}'?" if close else ""
 
 
 def as_toml(value: object) -> str:
